@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The suites of tests/*/module.mk, put together.
+
+check: ## all tests that need no GPU; installs what it needs
+	$(Q)scripts/check.sh
+
+# What sanitized builds run: everything that drives our code with untrusted input.
+check-san: check-unit check-conformance check-hostile
+
+deps: ## install the packages that building and testing need
+	$(Q)scripts/deps.sh test
+
+.PHONY: check check-san deps
