@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+install: install-udev
+uninstall: uninstall-udev
+
+install-udev: ## the udev rule that binds the device, and group vgpu
+	$(Q)$(INSTALL) -d $(DESTDIR)$(UDEVDIR)/rules.d $(DESTDIR)$(SYSUSERSDIR)
+	$(Q)$(INSTALL) -m 644 udev/60-vgpu.rules $(DESTDIR)$(UDEVDIR)/rules.d/60-vgpu.rules
+	$(Q)$(INSTALL) -m 755 udev/vgpu-udev $(DESTDIR)$(UDEVDIR)/vgpu-udev
+	$(Q)$(INSTALL) -m 644 udev/vgpu.sysusers.conf $(DESTDIR)$(SYSUSERSDIR)/vgpu.conf
+	$(if $(DESTDIR),,$(Q)udev/activate.sh)
+
+uninstall-udev: ## remove the rule; bound devices stay bound
+	$(Q)rm -f $(DESTDIR)$(UDEVDIR)/rules.d/60-vgpu.rules $(DESTDIR)$(UDEVDIR)/vgpu-udev \
+		$(DESTDIR)$(SYSUSERSDIR)/vgpu.conf
+	$(if $(DESTDIR),,$(Q)udev/activate.sh --removed)
+
+.PHONY: install-udev uninstall-udev
