@@ -151,12 +151,15 @@ main() {
 	[ -n "$kernel" ] || die "package linux-image-amd64: not known; run: apt-get update"
 	list=$(resolve) || die "test image: apt knows not all of its packages; run: apt-get update"
 	key=$(content_key "$list" "$0" "$VGPU_TOP/tests/vm/extract-vmlinux.sh")
-	final=$VGPU_CACHE/image-$key
+	final=$VGPU_CACHE/image/$VM_KERNEL-$key
+	mkdir -p "$VGPU_CACHE/image"
 	rmdir "$empty"
 	if [ ! -d "$final" ]; then
 		step "test image with $kernel" "$VGPU_CACHE/logs/image.log" \
 			with_lock image build >&2
 	fi
+	touch "$final"
+	find "$VGPU_CACHE/image" -mindepth 1 -maxdepth 1 -mtime +14 -exec rm -rf {} +
 	if [ "${1:-}" = --print ]; then
 		echo "$final"
 	else

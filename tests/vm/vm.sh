@@ -34,8 +34,7 @@ vm_note() {
 # Directories where QEMU finds its firmware.
 vm_data_options() {
 	local dir
-	for dir in "$VM_QEMU/share/qemu" "$VM_QEMU/share/qemu-firmware" \
-		/usr/share/qemu /usr/share/seabios; do
+	for dir in "$VM_QEMU/share/qemu" /usr/share/qemu /usr/share/seabios; do
 		[ -d "$dir" ] && printf '%s\n' -L "$dir"
 	done
 	return 0
@@ -204,8 +203,9 @@ vm_accel() {
 		echo "$VM_ACCEL"
 		return
 	fi
-	memo=${XDG_CACHE_HOME:-$HOME/.cache}/vgpu/kvm-$(
-		cat /proc/sys/kernel/random/boot_id <(readlink -f "$VM_KERNEL_FILE") | sha256sum | cut -c1-20
+	memo=${XDG_CACHE_HOME:-$HOME/.cache}/vgpu/probe/kvm-$(
+		cat /proc/sys/kernel/random/boot_id <(readlink -f "$VM_KERNEL_FILE" "$VM_QEMU") |
+			sha256sum | cut -c1-20
 	)
 	if [ ! -e "$memo" ]; then
 		mkdir -p "$(dirname "$memo")"

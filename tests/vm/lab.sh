@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# A host in a private directory for a test: one mediator, VMs against it. Source it.
+LAB_HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+LAB_TOP=$(cd "$LAB_HERE/../.." && pwd)
+LAB_ENV=${LAB_ENV:-$LAB_TOP/build/vm/env}
+[ -r "$LAB_ENV" ] || {
+	echo "Bail out! $LAB_ENV: not there; run: make vm-image"
+	exit 1
+}
+. "$LAB_ENV"
+. "$LAB_HERE/tap.sh"
+. "$LAB_HERE/vm.sh"
+
+LAB_LOG=$VM_WORK/mediator.log
+VM_SOCKET=$VM_WORK/host/device.sock
+lab_mediator_pid=
+mkdir "$VM_WORK/host"
+
+# Written anew for each start; LAB_LIMITS, LAB_BACKEND and LAB_POOL change it.
+lab_mediator_config() {
+	cat <<-END
+		[mediator]
+		log = stderr
+		log_level = debug
+		pid_file = $VM_WORK/host/pid
+		pool_size = ${LAB_POOL:-2}
+		[backend]
+		backend = ${LAB_BACKEND:-cpu}
+		[devices]
+		socket = $VM_SOCKET
+		[clients]
+		socket = $VM_WORK/host/client.sock
+		[limits]
+		${LAB_LIMITS:-}
+	END
+}
+
+lab_mediator_start() {
+	lab_mediator_config >"$VM_WORK/host/config.conf"
+	"$LAB_MEDIATOR" --foreground --config "$VM_WORK/host/config.conf" \
+		>>"$LAB_LOG" 2>&1 </dev/null &
+	lab_mediator_pid=$!
+	within 20 test -S "$VM_SOCKET" || {
+		diag "$(tail -n 20 "$LAB_LOG")"
+		bail "mediator: start: no socket $VM_SOCKET"
+	}
+}
+
+lab_mediator_stop() {
+	[ -n "$lab_mediator_pid" ] || return 0
+	kill -TERM "$lab_mediator_pid" 2>/dev/null
+	within 10 lab_mediator_gone || kill -9 "$lab_mediator_pid" 2>/dev/null
+	wait "$lab_mediator_pid" 2>/dev/null
+	lab_mediator_pid=
+}
+
+lab_mediator_gone() {
+	! kill -0 "$lab_mediator_pid" 2>/dev/null
+}
+
+lab_mediator_kill() {
+	kill -9 "$lab_mediator_pid"
+	wait "$lab_mediator_pid" 2>/dev/null
+	lab_mediator_pid=
+}
+
+# Processes that the mediator started, by pid.
+lab_workers() {
+	pgrep -P "$lab_mediator_pid"
+}
+
+# lab_vm NAME [QEMU OPTION...]: start one and wait for it.
+lab_vm() {
+	vm_start "$@"
+	vm_wait_ready "$1" || bail "VM $1: boot failed"
+}
+
+# run_is NAME USER COMMAND EXIT REGEX DESCRIPTION: exit code and output (both streams) fit.
+run_is() {
+	vm_run "$1" "$2" "$3"
+	if [ "$VM_RC" = "$4" ] && grep -qE -- "$5" <<<"$VM_OUT$VM_ERR"; then
+		tap_result 0 "$6"
+		return
+	fi
+	tap_result 1 "$6"
+	diag "$2@$1: $3"
+	diag "exit $VM_RC, expected $4; expected text: $5"
+	diag "stdout: $VM_OUT"
+	diag "stderr: $VM_ERR"
+	return 1
+}
+
+trap 'lab_mediator_stop; vm_stop_all; rm -rf "$VM_WORK"' EXIT

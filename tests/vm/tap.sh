@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# TAP from shell tests. Source it; end with done_testing.
+tap_count=0
+tap_failed=0
+
+tap_result() { # RC DESCRIPTION
+	tap_count=$((tap_count + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $tap_count - $2"
+		return 0
+	fi
+	tap_failed=$((tap_failed + 1))
+	echo "not ok $tap_count - $2"
+	return 1
+}
+
+# What stands beside a failure; multi-line text is fine.
+diag() {
+	printf '%s\n' "$*" | sed 's/^/# /'
+}
+
+is() { # GOT EXPECTED DESCRIPTION
+	if [ "$1" = "$2" ]; then
+		tap_result 0 "$3"
+	else
+		tap_result 1 "$3"
+		diag "got:      $1"
+		diag "expected: $2"
+		return 1
+	fi
+}
+
+like() { # TEXT REGEX DESCRIPTION
+	if grep -qE -- "$2" <<<"$1"; then
+		tap_result 0 "$3"
+	else
+		tap_result 1 "$3"
+		diag "text: $1"
+		diag "does not match: $2"
+		return 1
+	fi
+}
+
+unlike() { # TEXT REGEX DESCRIPTION
+	if grep -qE -- "$2" <<<"$1"; then
+		tap_result 1 "$3"
+		diag "text: $1"
+		diag "matches: $2"
+		return 1
+	fi
+	tap_result 0 "$3"
+}
+
+# pass DESCRIPTION COMMAND...: it succeeds.
+pass() {
+	local text=$1 out
+	shift
+	if out=$("$@" 2>&1); then
+		tap_result 0 "$text"
+	else
+		tap_result 1 "$text"
+		diag "$* failed: $out"
+		return 1
+	fi
+}
+
+# The rest makes no sense after this failed.
+bail() {
+	echo "Bail out! $*"
+	exit 1
+}
+
+done_testing() {
+	echo "1..$tap_count"
+	[ "$tap_failed" = 0 ]
+}
+
+# within SECONDS COMMAND...: it succeeds before that time is over; looks ten times a second.
+within() {
+	local end=$((SECONDS + $1 + 1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.1
+	done
+}
