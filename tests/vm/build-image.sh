@@ -11,6 +11,7 @@
 #
 #     vmlinux    the kernel, unpacked: QEMU starts it by its PVH entry, which spares
 #                an emulated CPU the unpacking
+#     vmlinuz    the same as Debian ships it
 #     base.cpio  the initramfs without our own part
 #     release    the kernel's release
 #
@@ -100,6 +101,7 @@ unpack_kernel() {
 	release=${release#vmlinuz-}
 	"$VGPU_TOP/tests/vm/extract-vmlinux.sh" "$work/kernel/root/boot/vmlinuz-$release" \
 		>"$work/out/vmlinux"
+	cp "$work/kernel/root/boot/vmlinuz-$release" "$work/out/vmlinuz"
 	/sbin/depmod -b "$work/kernel/root" "$release"
 	mkdir -p "$root/lib/modules/$release"
 	cp "$work/kernel/root/lib/modules/$release"/modules.{builtin,builtin.modinfo,order} \

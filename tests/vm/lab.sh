@@ -28,6 +28,7 @@ lab_mediator_config() {
 		pool_size = ${LAB_POOL:-2}
 		[backend]
 		backend = ${LAB_BACKEND:-cpu}
+		$([ ! -e "$LAB_CUDA" ] || echo "cuda_library = $LAB_CUDA")
 		[devices]
 		socket = $VM_SOCKET
 		[clients]
@@ -68,7 +69,15 @@ lab_mediator_kill() {
 
 # Processes that the mediator started, by pid.
 lab_workers() {
-	pgrep -P "$lab_mediator_pid"
+	cat "/proc/$lab_mediator_pid"/task/*/children 2>/dev/null | tr ' ' '\n' | grep .
+}
+
+lab_workers_are() { # COUNT
+	[ "$(lab_workers | wc -l)" = "$1" ]
+}
+
+lab_workers_at_least() { # COUNT
+	[ "$(lab_workers | wc -l)" -ge "$1" ]
 }
 
 # lab_vm NAME [QEMU OPTION...]: start one and wait for it.

@@ -19,4 +19,8 @@ VM_QEMU=$qemu
 VM_KERNEL_FILE=$image/vmlinux
 VM_INITRD=$build/vm/initrd.img
 LAB_MEDIATOR=$build/host/gpu_mediator
+LAB_CUDA=$build/host/gpu_mediator_cuda.so
+LAB_CLI=$build/guest-cli/vgpu-cli
+LAB_CONFORMANCE=$build/tests/conformance/conformance
+export LD_LIBRARY_PATH=$build/guest-lib
 END

@@ -1,0 +1,77 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# check-gpu.sh BUILD-DIR: the main path on a real GPU, TAP. GPU_BUNDLE=DIR or
+# GPU_BUNDLE=FILE.tar.gz runs what scripts/gpu-bundle.sh made instead of BUILD-DIR's
+# own programs. CHECK_GPU_BACKEND=cpu tries all of this out where there is no GPU.
+set -u
+build=$1
+backend=${CHECK_GPU_BACKEND:-cuda}
+
+if [ -n "${GPU_BUNDLE:-}" ]; then
+	if [ -f "$GPU_BUNDLE" ]; then
+		mkdir -p "$build"
+		rm -rf "$build/gpu-bundle"
+		tar -C "$build" -xzf "$GPU_BUNDLE" || exit 1
+		GPU_BUNDLE=$build/gpu-bundle
+	fi
+	LAB_ENV=$GPU_BUNDLE/env
+else
+	LAB_ENV=$build/vm/env
+fi
+. "$(dirname "$0")/../vm/lab.sh"
+LAB_BACKEND=$backend
+[ -e "$LAB_CUDA" ] || LAB_CUDA=$build/host/gpu_mediator_cuda.so
+if [ "$backend" = cuda ]; then
+	[ -e "$LAB_CUDA" ] || bail "$LAB_CUDA: not there; build it where nvcc is: make cuda"
+	device='NVIDIA'
+else
+	device='CPU'
+fi
+diag "$(nvidia-smi --query-gpu=name,driver_version,compute_cap --format=csv,noheader 2>&1 || echo no GPU)"
+
+lab_mediator_config >"$VM_WORK/host/config.conf"
+out=$(timeout 60 "$LAB_MEDIATOR" --self-test --config "$VM_WORK/host/config.conf" 2>&1)
+is "$?" 0 "gpu_mediator --self-test"
+like "$out" 'Vector add passed: 1024 elements' "it verified 1,024 elements"
+like "$out" "$device" "it names the device"
+diag "$out"
+
+lab_mediator_start
+export VGPU_DEVICE=unix:$VM_WORK/host/client.sock
+cli() {
+	timeout 60 "$LAB_CLI" "$@" 2>&1
+}
+out=$(cli vector_add)
+like "$out" '^Vector add passed: 1024 elements, 0 errors$' "a program on this machine: vector_add"
+like "$out" "backend $backend" "it ran on $backend"
+out=$(cli vector_add 20000000)
+like "$out" '^Vector add passed: 20000000 elements, 0 errors$' "of 20 million elements, in pieces"
+diag "$(cli status)"
+diag "$(cli bench --count 10000)"
+out=$(timeout 300 "$LAB_CONFORMANCE" 2>&1)
+is "$?" 0 "conformance suite over unix"
+diag "$(grep -c '^ok ' <<<"$out") cases"
+grep -E '^not ok' <<<"$out" | sed 's/^/# /'
+
+# The first GPU context of this machine is past; a warm worker waits.
+sleep 2
+start=$(date +%s%N)
+cli vector_add >/dev/null
+diag "process start to verified vector_add through a warm worker: $((($(date +%s%N) - start) / 1000)) us"
+unset VGPU_DEVICE
+
+lab_vm gpu
+diag "accelerator: $(vm_accel)"
+run_is gpu alice "vgpu-cli vector_add" 0 '^Vector add passed: 1024 elements, 0 errors$' "in a VM: vector_add"
+like "$VM_OUT" "backend $backend" "it ran on $backend"
+diag "$VM_OUT"
+run_is gpu alice "vgpu-cli vector_add 3000000" 0 '^Vector add passed: 3000000 elements, 0 errors$' \
+	"more than fits the window"
+run_is gpu alice "vgpu-cli status" 0 "$device" "status names the device"
+diag "$VM_OUT"
+run_is gpu alice 'pids=; for i in 1 2 3 4; do vgpu-cli vector_add 100000 & pids="$pids $!"; done
+	for p in $pids; do wait $p || exit 1; done' 0 '' "four processes at once"
+vm_stop gpu
+lab_mediator_stop
+done_testing

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+gpu-bundle: vm-image $(B)/host/gpu_mediator cuda ## all that check-gpu runs, for a machine without our libraries
+	$(Q)scripts/gpu-bundle.sh $(B)
+
+# With a bundle nothing is built here but, where nvcc is, what the bundle lacks.
+check-gpu: $(if $(GPU_BUNDLE),,vm-image $(B)/host/gpu_mediator cuda) ## the main path on a real GPU; GPU_BUNDLE=PATH runs a bundle
+	$(Q)GPU_BUNDLE='$(GPU_BUNDLE)' timeout 900 tests/gpu/check-gpu.sh $(abspath $(B))
+
+.PHONY: gpu-bundle check-gpu
