@@ -57,6 +57,12 @@ struct backend_ops {
 extern const struct backend_ops backend_cpu;
 
 /*
+ * Where gpu_mediator_cuda.so is: beside this program (build tree, bundle) if it is there, else
+ * where `make install` puts it. Fills and returns @buf.
+ */
+const char *backend_cuda_default_path(char *buf, size_t len);
+
+/*
  * Choose by configuration: "cpu", "cuda" (failure is final) or "auto" (cuda, else cpu with
  * *@fallback = 1). @cuda_path: the shared object. @why gets the cause of a failure or of the
  * fallback.

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Transport "memfd": a sealed memfd and an eventfd each way. Both `unix` (the library's memfd)
+ * and `pci` (QEMU's, of which the channel is a slice) arrive here.
+ */
+#include "transport.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../common/checked.h"
+#include "../common/errors.h"
+#include "../common/memfd.h"
+#include "../protocol/vgpu_channel.h"
+
+/* Reading or writing anything but an eventfd could do anything: a terminal, a full pipe, FUSE. */
+static bool is_eventfd(int fd)
+{
+	char path[32], target[32];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n < 0)
+		return false;
+	target[n] = '\0';
+	return strcmp(target, "anon_inode:[eventfd]") == 0;
+}
+
+static const char *memfd_problem(int rc)
+{
+	switch (rc) {
+	case -EINVAL:
+		return "it is no memfd that can be sealed";
+	case -EPERM:
+		return "it is not sealed against shrinking, or it is sealed against writing";
+	case -ERANGE:
+		return "the channel reaches beyond its end";
+	default:
+		return strerror(-rc);
+	}
+}
+
+static int memfd_attach(struct transport *t, const struct worker_assign *assign, const int *fds,
+			uint32_t nfds, char *why, size_t why_len)
+{
+	void *base;
+	int rc;
+
+	if (nfds != 3) {
+		snprintf(why, why_len, "channel %u: %u descriptors instead of 3", assign->channel,
+			 nfds);
+		return VGPU_EPROTO;
+	}
+	if (!assign->length || !checked_aligned(assign->offset, VGPU_PAGE_BYTES) ||
+	    !checked_aligned(assign->length, VGPU_PAGE_BYTES)) {
+		snprintf(why, why_len, "channel %u: memory is empty or not page-aligned",
+			 assign->channel);
+		return VGPU_EINVAL;
+	}
+	/* The supervisor has looked as well, but a mapping is only as safe as the last look. */
+	rc = memfd_check(fds[0], assign->offset, assign->length);
+	if (rc < 0) {
+		snprintf(why, why_len, "channel %u: shared memory: %s", assign->channel,
+			 memfd_problem(rc));
+		return VGPU_EMEMORY;
+	}
+	if (!is_eventfd(fds[1]) || !is_eventfd(fds[2])) {
+		snprintf(why, why_len, "channel %u: a notification descriptor is no eventfd",
+			 assign->channel);
+		return VGPU_EINVAL;
+	}
+	base = mmap(NULL, assign->length, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0],
+		    (off_t)assign->offset);
+	if (base == MAP_FAILED) {
+		rc = errno;
+		snprintf(why, why_len, "channel %u: map %llu bytes: %s", assign->channel,
+			 (unsigned long long)assign->length, strerror(rc));
+		return error_from_errno(-rc);
+	}
+	close(fds[0]); /* the mapping keeps the memory */
+	t->base = base;
+	t->length = assign->length;
+	t->wait_fd = fds[1];
+	t->notify_fd = fds[2];
+	return 0;
+}
+
+static void memfd_wait(struct transport *t)
+{
+	struct pollfd p = { .fd = t->wait_fd, .events = POLLIN };
+	uint64_t count;
+
+	/* The descriptor is the guest's too, so whether it blocks is the guest's choice. */
+	if (read(t->wait_fd, &count, sizeof(count)) < 0 && errno == EAGAIN)
+		poll(&p, 1, -1);
+}
+
+static void memfd_notify(struct transport *t)
+{
+	const uint64_t one = 1;
+	ssize_t n;
+
+	/* EAGAIN: the counter is full, so the guest has more than enough signals waiting. */
+	n = write(t->notify_fd, &one, sizeof(one));
+	(void)n;
+}
+
+const struct transport_ops transport_memfd = {
+	.attach = memfd_attach,
+	.wait = memfd_wait,
+	.notify = memfd_notify,
+};
+
+const struct transport_ops *transport_find(uint32_t number)
+{
+	return number == WORKER_TRANSPORT_MEMFD ? &transport_memfd : NULL;
+}
