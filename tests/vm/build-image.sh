@@ -54,13 +54,25 @@ kernel_package() {
 		sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1
 }
 
-# "file hash" lines: what the packages are today, without downloading them.
+# The kernel's package, then "file hash" lines: what the packages are today, without
+# downloading them. Asked of apt once for each state of its lists.
 resolve() {
-	(
-		cd "$empty"
-		apt-get "${apt_opts[@]}" download --print-uris "${PACKAGES[@]}"
-		apt-get "${apt_kernel_opts[@]}" download --print-uris "$kernel"
-	) | awk '{ print $2, $4 }'
+	local state kernel
+	state=$VGPU_CACHE/image/resolved-$(content_key "$0" "$VM_KERNEL" "$(
+		stat -c '%n %y %s' /var/lib/apt/lists/* "$VGPU_CACHE/apt/$VM_KERNEL"/lists/* 2>/dev/null
+	)")
+	if [ ! -e "$state" ]; then
+		kernel=$(kernel_package)
+		[ -n "$kernel" ] || return 1
+		echo "$kernel" >"$empty/resolved"
+		(
+			cd "$empty"
+			apt-get "${apt_opts[@]}" download --print-uris "${PACKAGES[@]}" &&
+			apt-get "${apt_kernel_opts[@]}" download --print-uris "$kernel"
+		) | awk '{ print $2, $4 }' >>"$empty/resolved" || return 1
+		mv "$empty/resolved" "$state"
+	fi
+	cat "$state"
 }
 
 unpack_packages() {
@@ -142,20 +154,17 @@ main() {
 		die "VM_KERNEL=$VM_KERNEL: unknown; bookworm and bookworm-backports are known"
 	fi
 	need_packages cpio kmod binutils zstd xz-utils >&2
-	mkdir -p "$VGPU_CACHE/logs"
+	mkdir -p "$VGPU_CACHE/logs" "$VGPU_CACHE/image"
 	empty=$(mktemp -d "$VGPU_CACHE/tmp.empty.XXXXXX")
 	trap 'rm -rf "$empty"' EXIT
-	kernel=$(kernel_package)
-	if [ -z "$kernel" ] && [ "$(id -u)" = 0 ]; then
+	if ! list=$(resolve) && [ "$(id -u)" = 0 ]; then
 		step "apt-get update" "$VGPU_CACHE/logs/apt.log" apt-get update >&2
-		kernel=$(kernel_package)
+		list=$(resolve) || list=
 	fi
-	[ -n "$kernel" ] || die "package linux-image-amd64: not known; run: apt-get update"
-	list=$(resolve) || die "test image: apt knows not all of its packages; run: apt-get update"
+	[ -n "$list" ] || die "test image: apt does not know its packages; run: apt-get update"
+	kernel=${list%%$'\n'*}
 	key=$(content_key "$list" "$0" "$VGPU_TOP/tests/vm/extract-vmlinux.sh")
 	final=$VGPU_CACHE/image/$VM_KERNEL-$key
-	mkdir -p "$VGPU_CACHE/image"
-	rmdir "$empty"
 	if [ ! -d "$final" ]; then
 		step "test image with $kernel" "$VGPU_CACHE/logs/image.log" \
 			with_lock image build >&2
