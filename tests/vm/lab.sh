@@ -43,7 +43,8 @@ lab_mediator_start() {
 	"$LAB_MEDIATOR" --foreground --config "$VM_WORK/host/config.conf" \
 		>>"$LAB_LOG" 2>&1 </dev/null &
 	lab_mediator_pid=$!
-	within 20 test -S "$VM_SOCKET" || {
+	# A killed one leaves its socket, so that one says nothing; the pid is new.
+	within 20 grep -qx "$lab_mediator_pid" "$VM_WORK/host/pid" && within 20 test -S "$VM_SOCKET" || {
 		diag "$(tail -n 20 "$LAB_LOG")"
 		bail "mediator: start: no socket $VM_SOCKET"
 	}
@@ -76,8 +77,14 @@ lab_workers_are() { # COUNT
 	[ "$(lab_workers | wc -l)" = "$1" ]
 }
 
-lab_workers_at_least() { # COUNT
-	[ "$(lab_workers | wc -l)" -ge "$1" ]
+# Those that serve a VM now, by the log's word and the kernel's.
+lab_vm_workers() { # VM
+	sed -n "s/.*\\b$1\\b.*: open: worker \\([0-9]*\\),.*/\\1/p" "$LAB_LOG" | sort -u |
+		grep -xF -f <(lab_workers)
+}
+
+lab_vm_workers_are() { # VM COUNT
+	[ "$(lab_vm_workers "$1" | wc -l)" = "$2" ]
 }
 
 # lab_vm NAME [QEMU OPTION...]: start one and wait for it.

@@ -24,7 +24,7 @@
 VM_WORK=$(mktemp -d "${TMPDIR:-/tmp}/vgpu-vm.XXXXXX")
 VM_BOOT_TIMEOUT=${VM_BOOT_TIMEOUT:-180}
 
-declare -A vm_pid vm_agent_in vm_agent_out vm_qmp_in vm_qmp_out
+declare -A vm_pid vm_sent vm_agent_in vm_agent_out vm_qmp_in vm_qmp_out
 vm_serial=0
 
 vm_note() {
@@ -115,6 +115,7 @@ vm_wait_ready() {
 # vm_send NAME USER COMMAND: start it; vm_receive NAME takes its result.
 vm_send() {
 	vm_serial=$((vm_serial + 1))
+	vm_sent[$1]=$vm_serial
 	echo "$vm_serial $2 ${VM_RUN_TIMEOUT:-60} $(printf %s "$3" | base64 -w0)" \
 		>&"${vm_agent_in[$1]}"
 }
@@ -124,7 +125,7 @@ vm_receive() {
 	VM_RC=255 VM_OUT='' VM_ERR=''
 	while vm_read_agent "$name" $((${VM_RUN_TIMEOUT:-60} + 30)); do
 		read -r id rc out err <<<"$vm_line"
-		[ "$id" = "$vm_serial" ] || continue
+		[ "$id" = "${vm_sent[$name]}" ] || continue
 		VM_RC=$rc
 		[ "$out" = - ] || VM_OUT=$(base64 -d <<<"$out")
 		[ "$err" = - ] || VM_ERR=$(base64 -d <<<"$err")
