@@ -14,6 +14,7 @@ work=${1:-build/tests/model}
 memory_mb=1500
 seconds=60
 number=0
+failed=0
 
 result() { # RC TEXT
 	number=$((number + 1))
@@ -21,6 +22,7 @@ result() { # RC TEXT
 		echo "ok $number - $2"
 	else
 		echo "not ok $number - $2"
+		failed=$((failed + 1))
 	fi
 }
 
@@ -46,8 +48,8 @@ holds() {
 		rm -rf "${work:?}/$name"
 	else
 		result 1 "holds: $name"
-		sed 's/^/# /' "$log" | head -n 20
-		echo "# replay: cd $work/$name && spin -t -p ${*:4} $model"
+		sed 's/^/# /' "$log" | head -n 20 >&2
+		echo "# replay: cd $work/$name && spin -t -p ${*:4} $model" >&2
 	fi
 }
 
@@ -61,7 +63,7 @@ fails() {
 		rm -rf "${work:?}/$name"
 	else
 		result 1 "is seen: $name: $error"
-		sed 's/^/# /' "$log" | head -n 20
+		sed 's/^/# /' "$log" | head -n 20 >&2
 	fi
 }
 
@@ -74,7 +76,7 @@ lost=$(sed -n 's|.*/\* C: \(.*\) \*/.*|\1|p' "$model" | sort -u |
 quotes=$(grep -c '/\* C: ' "$model")
 [ -z "$lost" ] && [ "$quotes" -ge 15 ]
 result $? "each statement that the model quotes stands in common/spsc.c"
-[ -z "$lost" ] || printf '%s\n' "$lost" | sed 's/^/# gone: /'
+[ -z "$lost" ] || printf '%s\n' "$lost" | sed 's/^/# gone: /' >&2
 
 count="-DTOTAL=5 -DMODULUS=8 -DRSP_ENTRIES=2 -DCOUNT_SIGNALS"
 # shellcheck disable=SC2086
@@ -96,4 +98,4 @@ count="-DTOTAL=5 -DMODULUS=8 -DRSP_ENTRIES=2 -DCOUNT_SIGNALS"
 		$count -DEVENT_TAKES_OLD
 	fails publishes-unseen-limit "assertion violated" -DHOST_ANSWERS_TWICE
 }
-[ $number = 15 ]
+[ $number = 15 ] && [ $failed = 0 ]

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Both ends of a ring against a peer that writes what it likes into indices and slots. They
+ * stay inside the ring, take nothing that was not there, and once dead remain so.
+ */
+#include "fuzz.h"
+
+#include <errno.h>
+
+#include "../../common/spsc.h"
+
+#define SLOT_BYTES 64u
+
+struct hostile {
+	uint32_t prod, cons, event;
+};
+
+static void *aligned(size_t bytes)
+{
+	void *p = aligned_alloc(64, bytes);
+
+	MUST(p);
+	memset(p, 0x5a, bytes);
+	return p;
+}
+
+static void drive_producer(struct spsc_producer *p, struct hostile *h, struct input *in)
+{
+	uint8_t slot[SLOT_BYTES] = { 1 };
+	uint32_t room;
+	int rc;
+
+	while (in->left) {
+		uint8_t op = input_u8(in);
+		int was_dead = p->dead;
+
+		switch (op % 6) {
+		case 0:
+			h->cons = p->published - (op >> 4);
+			break;
+		case 1:
+			h->cons = input_u32(in);
+			break;
+		case 2:
+			h->event = p->published + (uint32_t)(op >> 4) - 8;
+			break;
+		case 3:
+			spsc_publish(p);
+			break;
+		case 4:
+			room = spsc_room(p);
+			MUST(room <= p->at.entries && (!p->dead || room == 0));
+			break;
+		default:
+			rc = spsc_produce(p, slot);
+			MUST(rc == 0 || rc == -ENOSPC || rc == -EPROTO);
+			MUST(!was_dead || rc == -EPROTO);
+		}
+		MUST(!was_dead || p->dead == was_dead);
+		MUST(p->dead || p->prod - p->published <= p->at.entries);
+	}
+}
+
+static void drive_consumer(struct spsc_consumer *c, struct hostile *h, struct input *in)
+{
+	uint8_t slot[SLOT_BYTES];
+	uint32_t limit, before;
+	int rc;
+
+	while (in->left) {
+		uint8_t op = input_u8(in);
+		int was_dead = c->dead;
+
+		switch (op % 5) {
+		case 0:
+			h->prod = c->cons + (op >> 4);
+			break;
+		case 1:
+			h->prod = input_u32(in);
+			break;
+		case 2:
+			spsc_pending(c);
+			break;
+		case 3:
+			MUST(!spsc_sleep(c) || (!c->dead && h->prod == c->cons));
+			break;
+		default:
+			limit = (op >> 4) % (c->at.entries + 1);
+			before = c->cons;
+			rc = spsc_consume(c, slot, limit);
+			MUST(rc == 0 || rc == -EAGAIN || rc == -EPROTO);
+			MUST(!was_dead || rc == -EPROTO);
+			MUST(c->cons == before + (rc == 0));
+			MUST(h->cons == c->cons || rc);
+		}
+		MUST(!was_dead || c->dead == was_dead);
+		MUST(c->prod - c->cons <= c->at.entries);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = { data, size };
+	struct hostile *h = aligned(64);
+	uint8_t mode = input_u8(&in);
+	struct spsc_shape at = {
+		.prod = &h->prod,
+		.cons = &h->cons,
+		.event = &h->event,
+		.slot_bytes = SLOT_BYTES,
+		.entries = 2u << (mode >> 1) % 4,
+	};
+	struct spsc_producer p;
+	struct spsc_consumer c;
+
+	memset(h, 0, sizeof(*h));
+	at.slots = aligned((size_t)at.entries * SLOT_BYTES);
+	if (mode & 1) {
+		spsc_producer_init(&p, &at);
+		drive_producer(&p, h, &in);
+	} else {
+		spsc_consumer_init(&c, &at);
+		drive_consumer(&c, h, &in);
+	}
+	free(at.slots);
+	free(h);
+	return 0;
+}

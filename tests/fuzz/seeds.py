@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Write the seed corpus of each fuzz target: seeds.py DIRECTORY.
+
+Numbers are those of protocol/*.h. Text seeds and inputs that once failed stand in
+corpus/TARGET/ beside this file.
+"""
+import os
+import struct
+import sys
+
+CHANNEL_MAGIC = 0x4E41484355504756
+SOCKET_MAGIC = 0x4B434F5355504756
+VERSION = 1 << 16
+NEAR_SMALL, NEAR_BELOW, NEAR_ABOVE, NEAR_HALF, NEAR_MAX, NEAR_SIGN, NEAR_PAGE = range(7)
+
+
+def frame(kind, body, seq=7):
+    return struct.pack("<IIII", kind, 16 + len(body), seq, 0) + body
+
+
+def text(s, size):
+    return s.encode().ljust(size, b"\0")
+
+
+FRAMES = {
+    "hello": frame(1, struct.pack("<QII", SOCKET_MAGIC, VERSION, 8) + bytes(16) + text("vm", 64)),
+    "welcome": frame(2, struct.pack("<QIIQ", SOCKET_MAGIC, VERSION, 8, 1 << 30) + text("0.1.0", 32)),
+    "refused": frame(3, struct.pack("<QIi", SOCKET_MAGIC, VERSION, -1004) + text("no", 128)),
+    "open": frame(4, struct.pack("<IIQQ", 0, 0, 0, 1 << 20)),
+    "opened": frame(5, struct.pack("<Ii", 0, 0) + text("", 104)),
+    "close": frame(6, struct.pack("<II", 0, 0)),
+    "closed": frame(7, struct.pack("<Ii", 0, -1025), seq=0),
+    "ping": frame(8, b""),
+    "pong": frame(9, struct.pack("<II", VERSION, 8) + text("0.1.0", 32)),
+    "hello-v2": frame(1, struct.pack("<QII", SOCKET_MAGIC, 2 << 16, 8) + bytes(40)),
+}
+
+
+def frame_seeds():
+    for name, bytes_ in FRAMES.items():
+        yield name, b"\0" + bytes_
+        yield name + "-bytewise", b"\2" + bytes_
+    # through the socket: cut byte is descriptors << 4 | bytes / 16
+    yield "open-fds", b"\1" + b"\x30" + FRAMES["open"]
+    yield "open-2-fds", b"\1" + b"\x20" + FRAMES["open"]
+    yield "ping-fds", b"\1" + b"\x10" + FRAMES["ping"]
+    yield "ping-7-fds", b"\1" + b"\x70" + FRAMES["ping"]
+    yield "session", b"\0" + FRAMES["hello"] + FRAMES["ping"] + FRAMES["close"]
+
+
+def channel_seeds():
+    length = 64
+    yield "valid", bytes([length << 1])
+    header = struct.pack("<QIIQIIIIIIQI", CHANNEL_MAGIC, VERSION, 0, 31 * 4 * 4096, 0x1000,
+                         0x2000, 64, 0x4000, 64, 0x5000, 31 * 4 * 4096 - 0x5000, 0)
+    yield "raw", bytes([31 << 1 | 1]) + header.ljust(4096, b"\0")
+    for field in range(13):
+        for near in (NEAR_SMALL, NEAR_BELOW, NEAR_MAX, NEAR_PAGE):
+            yield f"field-{field}-{near}", bytes([length << 1, field, near, 1, 9])
+
+
+def request(cmd, args=b"", flags=0, ptr=0, length=0):
+    return struct.pack("<IIIIQ", cmd, flags, 1, length, ptr) + args.ljust(104, b"\0")
+
+
+def request_seeds():
+    add = struct.pack("<QQQII", 0, 1024, 2048, 256, 0)
+    self_test = struct.pack("<QQQII", 0, 0, 0, 0, 1)
+    raw = {
+        "nop": request(1),
+        "add": request(2, add),
+        "self-test": request(2, self_test),
+        "status": request(3, ptr=64, length=280),
+        "message": request(4, ptr=0, length=20),
+        "unknown": request(99),
+        "sticky": request(99, flags=1),
+    }
+    for name, r in raw.items():
+        yield name, bytes([4, 10, 1]) + r
+    yield "all", bytes([4, 10]) + b"".join(b"\1" + r for r in raw.values())
+    for how in range(0, 256, 16):
+        for cmd in (2, 3, 4):
+            yield f"near-{how | cmd}", bytes([2, 10, 0, how | cmd, 5]) + bytes(
+                [NEAR_SMALL, 0, NEAR_HALF, 0, NEAR_BELOW, 64, NEAR_SMALL, 64])
+
+
+def response_seeds():
+    yield "answered", bytes([0] + [0, 2, 0, 1] * 20)
+    yield "pipelined", bytes([1] + [0] * 66 + [2, 0] * 64 + [1] * 65)
+    for how in range(32):
+        yield f"answer-{how}", bytes([0, 0, 2, how, 1, 1, 1, 1, 1, 1, 1, 1])
+    yield "index", bytes([0, 0, 4, 255, 255, 255, 255, 1])
+    yield "unasked", bytes([0, 2, 0, 0, 1])
+
+
+def ring_seeds():
+    for mode in range(8):
+        yield f"steps-{mode}", bytes([mode] + [5, 3, 4, 0, 2, 5, 3, 4] * 6)
+        yield f"jump-{mode}", bytes([mode, 5, 3, 1, 255, 255, 255, 127, 4, 5, 4])
+
+
+def log_seeds():
+    samples = {
+        "plain": b"hello",
+        "controls": bytes(range(32)) + b"\x7f",
+        "utf8": "grüße €  \U0001F600".encode(),
+        "c1": "\u0085\u009b\u2028\u202e".encode(),
+        "broken": b"\xc0\xaf\xed\xa0\x80\xf4\x90\x80\x80\xff\xfe\xc3",
+        "backslash": b"a\\x41\\n",
+    }
+    for name, s in samples.items():
+        yield name, b"\xff" + s
+        yield name + "-cut", b"\x04" + s
+
+
+TARGETS = {
+    "channel": channel_seeds,
+    "frame": frame_seeds,
+    "log": log_seeds,
+    "request": request_seeds,
+    "response": response_seeds,
+    "ring": ring_seeds,
+}
+
+
+def main():
+    for target, seeds in TARGETS.items():
+        directory = os.path.join(sys.argv[1], target)
+        os.makedirs(directory, exist_ok=True)
+        for name, data in seeds():
+            with open(os.path.join(directory, name), "wb") as f:
+                f.write(data)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main()
