@@ -14,8 +14,6 @@
 #   env     where all that is, for tests/vm/lab.sh
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
-cd "$VGPU_TOP"
-
 build=$(cd "$1" && pwd)
 out=$build/gpu-bundle
 limit_mib=60

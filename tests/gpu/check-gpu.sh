@@ -21,9 +21,13 @@ else
 fi
 . "$(dirname "$0")/../vm/lab.sh"
 LAB_BACKEND=$backend
-[ -e "$LAB_CUDA" ] || LAB_CUDA=$build/host/gpu_mediator_cuda.so
 if [ "$backend" = cuda ]; then
-	[ -e "$LAB_CUDA" ] || bail "$LAB_CUDA: not there; build it where nvcc is: make cuda"
+	# A bundle made where there was no nvcc lacks it.
+	if [ ! -e "$LAB_CUDA" ]; then
+		LAB_CUDA=$build/host/gpu_mediator_cuda.so
+		make -C "$LAB_TOP" cuda | sed 's/^/# /'
+		[ -e "$LAB_CUDA" ] || bail "$LAB_CUDA: not built"
+	fi
 	device='NVIDIA'
 else
 	device='CPU'
