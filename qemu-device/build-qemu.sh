@@ -1,0 +1,202 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Build QEMU from Debian's source package with vgpu-stub in it.
+#
+#   build-qemu.sh [--suite bookworm|bookworm-backports] [--print]
+#
+# --print: nothing but the result's directory on stdout; progress goes to
+# stderr. The result holds
+#   bin/qemu-system-x86_64   stripped
+#   bin/vgpu-stub-test       the device's qtest cases, TAP
+#
+# Two levels of cache. The tree (source and objects) is keyed by the package's
+# version and configure's flags and kept, so that a change in qemu-device/ costs
+# an incremental build. The result is keyed by the tree and by the content of
+# everything of ours that goes in; when it is there, nothing is built.
+
+set -euo pipefail
+. "$(dirname "$0")/../scripts/lib.sh"
+
+HERE=$VGPU_TOP/qemu-device
+SUITE=bookworm
+PRINT=no
+while [ $# -gt 0 ]; do
+	case $1 in
+	--suite) SUITE=${2:?--suite needs a name}; shift ;;
+	--print) PRINT=yes ;;
+	*) die "unknown argument '$1'" ;;
+	esac
+	shift
+done
+
+case $SUITE in
+bookworm | bookworm-backports) ;;
+*) die "suite '$SUITE': not one of bookworm, bookworm-backports" ;;
+esac
+
+CACHE=$VGPU_CACHE/qemu
+LOGS=$VGPU_CACHE/logs
+APT=$CACHE/apt-$SUITE
+# The package version that was fetched last; `make cache-clean` forgets it.
+VERSION_FILE=$CACHE/version-$SUITE
+
+FLAGS=(
+	--target-list=x86_64-softmmu
+	--without-default-features
+	--enable-tcg --enable-kvm --enable-xen --enable-vnc
+	--enable-fdt=system
+	--disable-werror --disable-docs --disable-debug-info
+	--firmwarepath=/usr/share/qemu:/usr/share/seabios:/usr/lib/ipxe/qemu
+)
+
+# What of ours is copied into QEMU's tree; headers of protocol/ lie beside the sources.
+device_files() {
+	printf '%s\n' "$HERE"/*.c "$HERE"/*.h "$HERE"/meson.build "$HERE"/Kconfig \
+		"$HERE"/trace-events "$VGPU_TOP"/protocol/vgpu_{version,errors,pci,socket}.h
+}
+
+test_files() {
+	printf '%s\n' "$HERE"/qtest/*.[ch] "$HERE"/qtest/meson.build
+}
+
+# Raised when the hooks below change: a tree made with others is not reused.
+HOOKS=hooks-1
+
+# One line each at the end of QEMU's own lists; all else is in our files.
+add_hooks() {
+	local tree=$1
+	echo "subdir('vgpu')" >>"$tree/hw/meson.build"
+	echo "source vgpu/Kconfig" >>"$tree/hw/Kconfig"
+	sed -i "s|^\( *\)'hw/xen',|&\n\1'hw/vgpu',|" "$tree/meson.build"
+	grep -q "'hw/vgpu'" "$tree/meson.build" || die "$tree/meson.build: no place for hw/vgpu's traces"
+	echo "subdir('vgpu')" >>"$tree/tests/qtest/meson.build"
+}
+
+# apt with lists of its own, so that deb-src lines need not be in the user's
+# configuration and no root is needed.
+private_apt() {
+	local tool=$1
+	shift
+	"$tool" -o Dir::Etc::sourcelist="$APT/sources.list" -o Dir::Etc::sourceparts=- \
+		-o Dir::State::lists="$APT/lists" -o Dir::Cache="$APT/cache" \
+		-o APT::Sandbox::User= -o Acquire::Languages=none "$@"
+}
+
+# The configured Debian archives as deb-src lines. apt itself reads its
+# configuration, in whichever format it is.
+private_sources() {
+	local entries='deb-src $(REPO_URI) $(RELEASE) $(COMPONENT)'
+	mkdir -p "$APT/lists/partial" "$APT/cache/archives/partial"
+	apt-get indextargets --format "$entries" 'Created-By: Packages' |
+		grep -E ' bookworm[a-z-]* main$' | sort -u >"$APT/sources.list"
+	if [ "$SUITE" = bookworm-backports ]; then
+		sed -n 's| bookworm main$| bookworm-backports main|p' "$APT/sources.list" >"$APT/new"
+		mv "$APT/new" "$APT/sources.list"
+	fi
+	[ -s "$APT/sources.list" ] || die "apt: no archive of bookworm is configured"
+}
+
+newest_version() {
+	private_apt apt-cache showsrc --only-source qemu | sed -n 's/^Version: //p' | sort -Vr | head -n 1
+}
+
+tree_of() {
+	echo "$CACHE/tree-$(content_key "$HOOKS" "$1" "${FLAGS[@]}")"
+}
+
+fetch_source() {
+	local tmp=$1
+	cd "$tmp"
+	private_apt apt-get source --only-source "qemu=$VERSION"
+	find . -maxdepth 1 -type f -delete
+	mv -T qemu-* source
+}
+
+# Find the version, fetch it, and put a hooked tree in place.
+prepare_tree() {
+	local tmp
+	private_sources
+	step "qemu: package lists of $SUITE" "$LOGS/qemu-apt.log" private_apt apt-get update
+	VERSION=$(newest_version)
+	[ -n "$VERSION" ] || die "qemu: no source package in $SUITE"
+	TREE=$(tree_of "$VERSION")
+	if [ ! -d "$TREE" ]; then
+		tmp=$(mktemp -d "$CACHE/tmp.XXXXXX")
+		step "qemu: source of $VERSION" "$LOGS/qemu-source.log" fetch_source "$tmp"
+		add_hooks "$tmp/source"
+		publish "$tmp/source" "$TREE"
+		rmdir "$tmp"
+	fi
+	echo "$VERSION" >"$VERSION_FILE"
+}
+
+# Make DIR hold exactly these files; what is the same keeps its time stamp.
+sync_files() {
+	local dir=$1 f
+	shift
+	mkdir -p "$dir"
+	for f in "$dir"/*; do
+		case " ${*##*/} " in
+		*" ${f##*/} "*) ;;
+		*) rm -f "$f" ;;
+		esac
+	done
+	for f in "$@"; do
+		cmp -s "$f" "$dir/${f##*/}" || cp "$f" "$dir/"
+	done
+}
+
+configure_qemu() {
+	cd "$TREE/build"
+	../configure "${FLAGS[@]}"
+}
+
+build_result() {
+	local tmp files tests
+	mapfile -t files < <(device_files)
+	mapfile -t tests < <(test_files)
+	sync_files "$TREE/hw/vgpu" "${files[@]}"
+	sync_files "$TREE/tests/qtest/vgpu" "${tests[@]}" "$VGPU_TOP"/protocol/vgpu_{version,errors,pci,socket}.h
+	mkdir -p "$TREE/build"
+	[ -f "$TREE/build/build.ninja" ] ||
+		step "qemu: configure" "$LOGS/qemu-configure.log" configure_qemu
+	step "qemu: build (minutes, the first time)" "$LOGS/qemu-build.log" \
+		ninja -C "$TREE/build" -j "$(nproc)" qemu-system-x86_64 tests/qtest/vgpu/vgpu-stub-test
+
+	tmp=$(mktemp -d "$CACHE/tmp.XXXXXX")
+	mkdir "$tmp/bin"
+	strip -o "$tmp/bin/qemu-system-x86_64" "$TREE/build/qemu-system-x86_64"
+	cp "$TREE/build/tests/qtest/vgpu/vgpu-stub-test" "$tmp/bin/"
+	chmod 755 "$tmp"
+	publish "$tmp" "$RESULT"
+}
+
+find_result() {
+	VERSION=$(cat "$VERSION_FILE" 2>/dev/null || true)
+	[ -n "$VERSION" ] || return 1
+	TREE=$(tree_of "$VERSION")
+	RESULT=$CACHE/result-$(content_key "$TREE" "${OURS[@]}")
+	[ -d "$RESULT" ]
+}
+
+# Under the lock: another one may have finished it while we waited.
+make_result() {
+	find_result && return 0
+	[ -n "$VERSION" ] && [ -d "$TREE" ] || prepare_tree
+	find_result && return 0
+	build_result
+}
+
+mapfile -t OURS < <(device_files; test_files)
+mkdir -p "$CACHE" "$LOGS"
+exec 3>&1
+[ $PRINT = yes ] && exec 1>&2
+if ! find_result; then
+	need_packages build-essential pkg-config dpkg-dev meson ninja-build python3-venv flex bison \
+		libglib2.0-dev libpixman-1-dev libfdt-dev libxen-dev seabios ipxe-qemu qemu-system-data
+	with_lock "qemu-$SUITE" make_result
+	find_result || die "qemu: built, but $RESULT is not there"
+fi
+[ $PRINT = yes ] && exec 1>&3
+echo "$RESULT"
