@@ -40,6 +40,8 @@
 extern "C" {
 #endif
 
+#pragma GCC visibility push(default)
+
 #define VGPUGUEST_VERSION "0.1.0"
 
 struct vgpu;
@@ -198,6 +200,8 @@ const char *vgpu_last_error(const struct vgpu *vgpu);
 /* Release of the library, and VGPU_PROTOCOL_VERSION as it was built. */
 const char *vgpu_library_version(void);
 uint32_t vgpu_library_protocol_version(void);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "channel.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "../common/shm.h"
+
+void channel_format(struct channel *ch, void *base, uint64_t bytes)
+{
+	uint8_t *at = base;
+	struct vgpu_channel_header header = {
+		.magic = VGPU_CHANNEL_MAGIC,
+		.version = VGPU_PROTOCOL_VERSION,
+		.total_bytes = bytes,
+		.index_offset = VGPU_PAGE_BYTES,
+		.req_offset = 2 * VGPU_PAGE_BYTES,
+		.req_entries = CHANNEL_ENTRIES,
+		.rsp_entries = CHANNEL_ENTRIES,
+		.window_offset = CHANNEL_OVERHEAD,
+		.window_bytes = bytes - CHANNEL_OVERHEAD,
+	};
+	static const uint64_t zeros[VGPU_PAGE_BYTES / sizeof(uint64_t)];
+	uint8_t *index = at + header.index_offset;
+	struct spsc_shape shape;
+
+	header.rsp_offset =
+		header.req_offset + CHANNEL_ENTRIES * (uint32_t)sizeof(struct vgpu_request);
+	_Static_assert(CHANNEL_ENTRIES * sizeof(struct vgpu_response) % VGPU_PAGE_BYTES == 0,
+		       "rings are whole pages");
+	shm_copy_out(index, zeros, sizeof(zeros));
+	shm_copy_out(at, &header, sizeof(header));
+
+	*ch = (struct channel){
+		.window = at + header.window_offset,
+		.window_bytes = header.window_bytes,
+		.host_closed = (uint32_t *)(index + VGPU_INDEX_HOST_CLOSED),
+		.guest_closed = (uint32_t *)(index + VGPU_INDEX_GUEST_CLOSED),
+	};
+	shape = (struct spsc_shape){
+		.prod = (uint32_t *)(index + VGPU_INDEX_REQ_PROD),
+		.cons = (uint32_t *)(index + VGPU_INDEX_REQ_CONS),
+		.event = (uint32_t *)(index + VGPU_INDEX_REQ_EVENT),
+		.slots = at + header.req_offset,
+		.slot_bytes = sizeof(struct vgpu_request),
+		.entries = CHANNEL_ENTRIES,
+	};
+	spsc_producer_init(&ch->req, &shape);
+	shape = (struct spsc_shape){
+		.prod = (uint32_t *)(index + VGPU_INDEX_RSP_PROD),
+		.cons = (uint32_t *)(index + VGPU_INDEX_RSP_CONS),
+		.event = (uint32_t *)(index + VGPU_INDEX_RSP_EVENT),
+		.slots = at + header.rsp_offset,
+		.slot_bytes = sizeof(struct vgpu_response),
+		.entries = CHANNEL_ENTRIES,
+	};
+	spsc_consumer_init(&ch->rsp, &shape);
+}
+
+int channel_reason(int32_t code)
+{
+	/* Later minor versions may add to the table, at its end. */
+	return code <= VGPU_EINVAL && code > VGPU_EINVAL - 1000 ? code : VGPU_EPROTO;
+}
+
+/* Give up on the host, and let it read why. */
+static int poison(struct channel *ch)
+{
+	ch->req.dead = -EPROTO;
+	ch->rsp.dead = -EPROTO;
+	shm_store_release(ch->guest_closed, (uint32_t)VGPU_EPROTO);
+	return VGPU_EPROTO;
+}
+
+int channel_submit(struct channel *ch, struct vgpu_request *req, struct cause *why)
+{
+	int rc;
+
+	/* Nothing in flight, and yet an answer: caught before it can pass for one. */
+	if (channel_in_flight(ch) == 0 && spsc_pending(&ch->rsp)) {
+		poison(ch);
+		return because(why, VGPU_EPROTO, "host: sent a response to no request");
+	}
+	/* All requests are answered, so the response ring cannot overflow either. */
+	if (channel_in_flight(ch) == CHANNEL_ENTRIES)
+		return because(why, VGPU_EBUSY, "channel: %u requests in flight", CHANNEL_ENTRIES);
+
+	req->id = ch->next_id;
+	rc = spsc_produce(&ch->req, req);
+	if (rc < 0) {
+		poison(ch);
+		return because(why, VGPU_EPROTO, "host: %s",
+			       rc == -ENOSPC ? "answered requests that it has not taken" :
+					       "moved the index of requests taken beyond the ring");
+	}
+	ch->asked[req->id % CHANNEL_ENTRIES] = req->data_len;
+	ch->next_id++;
+	return spsc_publish(&ch->req);
+}
+
+int channel_take(struct channel *ch, struct vgpu_response *rsp, struct cause *why)
+{
+	int rc = spsc_consume(&ch->rsp, rsp, channel_in_flight(ch));
+	uint32_t asked;
+
+	if (rc == -EAGAIN)
+		return rc;
+	if (rc < 0) {
+		poison(ch);
+		return because(why, VGPU_EPROTO, "host: sent more responses than there are requests");
+	}
+	asked = ch->asked[ch->oldest_id % CHANNEL_ENTRIES];
+	if (rsp->id != ch->oldest_id) {
+		poison(ch);
+		return because(why, VGPU_EPROTO, "host: response has id %u, expected %u", rsp->id,
+			       ch->oldest_id);
+	}
+	if (rsp->reserved) {
+		poison(ch);
+		return because(why, VGPU_EPROTO, "host: response %u: reserved field is %#x", rsp->id,
+			       rsp->reserved);
+	}
+	if (rsp->data_len > asked) {
+		poison(ch);
+		return because(why, VGPU_EPROTO, "host: response %u: %u bytes of data for %u asked",
+			       rsp->id, rsp->data_len, asked);
+	}
+	if (rsp->status < 0 && channel_reason(rsp->status) != rsp->status) {
+		poison(ch);
+		return because(why, VGPU_EPROTO, "host: response %u: impossible status %d", rsp->id,
+			       rsp->status);
+	}
+	ch->oldest_id++;
+	return 0;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The guest's end of a channel: two ring halves and the window. The host is not
+ * trusted: what it writes is copied once and checked here.
+ */
+#ifndef GUEST_CHANNEL_H
+#define GUEST_CHANNEL_H
+
+#include <stdint.h>
+
+#include "last_error.h"
+#include "vgpuguest.h"
+#include "../common/spsc.h"
+#include "../protocol/vgpu_channel.h"
+
+#define CHANNEL_ENTRIES 64u /* of both rings */
+
+/* Bytes before the window; the smallest channel has one page of window. */
+#define CHANNEL_OVERHEAD                                                                           \
+	(2 * VGPU_PAGE_BYTES + CHANNEL_ENTRIES * (uint32_t)(sizeof(struct vgpu_request) +          \
+							    sizeof(struct vgpu_response)))
+#define CHANNEL_BYTES_MIN (CHANNEL_OVERHEAD + VGPU_PAGE_BYTES)
+
+struct channel {
+	struct spsc_producer req;
+	struct spsc_consumer rsp;
+	uint32_t next_id;                /* of the next request */
+	uint32_t oldest_id;              /* of those in flight; answers come in order */
+	uint32_t asked[CHANNEL_ENTRIES]; /* data_len of each request in flight, by id */
+	uint8_t *window;
+	uint64_t window_bytes;
+	uint32_t *host_closed; /* shared words that say why a side gave up */
+	uint32_t *guest_closed;
+};
+
+/*
+ * Lay a channel out in @bytes of shared memory at @base: clears the index page and
+ * writes the header. @bytes: whole pages, at least CHANNEL_BYTES_MIN.
+ */
+void channel_format(struct channel *ch, void *base, uint64_t bytes);
+
+static inline uint32_t channel_in_flight(const struct channel *ch)
+{
+	return ch->next_id - ch->oldest_id;
+}
+
+/*
+ * Put a request (its id is set here) on the ring and publish it.
+ * Returns 1: the host sleeps and must be notified; 0; VGPU_EBUSY, the ring is full;
+ * VGPU_EPROTO, final.
+ */
+int channel_submit(struct channel *ch, struct vgpu_request *req, struct cause *why);
+
+/*
+ * Take the answer to the oldest request in flight. Does not block.
+ * Returns 0; -EAGAIN, none yet; VGPU_EPROTO, the host broke the protocol: final, and
+ * the host can read so in GUEST_CLOSED.
+ */
+int channel_take(struct channel *ch, struct vgpu_response *rsp, struct cause *why);
+
+/* A VGPU_E* as the host may send it: @code if it can be one, else VGPU_EPROTO. */
+int channel_reason(int32_t code);
+
+#endif

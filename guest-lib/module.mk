@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# libvgpuguest: shared and static, header, pkg-config file.
+
+GUEST_SO_VERSION := 0
+GUEST_SRCS := $(wildcard guest-lib/*.c)
+GUEST_OBJS := $(GUEST_SRCS:%.c=$(B)/%.o)
+GUEST_SO := $(B)/libvgpuguest.so
+GUEST_A := $(B)/libvgpuguest.a
+GUEST_LIBS := -lpci -pthread
+CFLAGS_guest-lib := -pthread
+
+$(GUEST_SO).$(GUEST_SO_VERSION): $(GUEST_OBJS) $(COMMON_OBJS) guest-lib/libvgpuguest.map
+	$(call say,LD)
+	$(Q)$(CC) -shared -Wl,-soname,$(@F) -Wl,--version-script,guest-lib/libvgpuguest.map \
+		$(if $(SAN),$(filter-out -Wl$(comma)-z$(comma)defs,$(ALL_LDFLAGS)),$(ALL_LDFLAGS)) \
+		-o $@ $(GUEST_OBJS) $(COMMON_OBJS) $(GUEST_LIBS)
+
+$(GUEST_SO): $(GUEST_SO).$(GUEST_SO_VERSION)
+	$(Q)ln -sfn $(<F) $@
+
+# One object in the archive: what is private stays private in static programs, too.
+$(GUEST_A): $(GUEST_OBJS) $(COMMON_OBJS)
+	$(call say,AR)
+	$(Q)$(LD) -r -o $(B)/vgpuguest-all.o $^
+	$(Q)objcopy --localize-hidden $(B)/vgpuguest-all.o
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $(B)/vgpuguest-all.o
+
+$(B)/vgpuguest.pc: guest-lib/vgpuguest.pc.in Makefile
+	@mkdir -p $(@D)
+	$(call say,GEN)
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
+		-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' $< >$@
+
+lib: $(GUEST_SO) $(GUEST_A) ## build libvgpuguest
+all: lib
+
+# The public header includes these; the others are between library and host.
+GUEST_PROTOCOL := $(addprefix protocol/vgpu_,channel.h commands.h errors.h version.h)
+
+install-lib: lib $(B)/vgpuguest.pc
+	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/vgpu
+	$(INSTALL) -m 755 $(GUEST_SO).$(GUEST_SO_VERSION) $(DESTDIR)$(LIBDIR)/
+	ln -sfn libvgpuguest.so.$(GUEST_SO_VERSION) $(DESTDIR)$(LIBDIR)/libvgpuguest.so
+	$(INSTALL) -m 644 $(GUEST_A) $(DESTDIR)$(LIBDIR)/
+	$(INSTALL) -m 644 $(B)/vgpuguest.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
+	$(INSTALL) -m 644 guest-lib/vgpuguest.h $(DESTDIR)$(INCLUDEDIR)/
+	$(INSTALL) -m 644 $(GUEST_PROTOCOL) $(DESTDIR)$(INCLUDEDIR)/vgpu/
+install: install-lib
+
+uninstall-lib:
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libvgpuguest.so libvgpuguest.a \
+		libvgpuguest.so.$(GUEST_SO_VERSION) pkgconfig/vgpuguest.pc)
+	rm -f $(DESTDIR)$(INCLUDEDIR)/vgpuguest.h \
+		$(addprefix $(DESTDIR)$(INCLUDEDIR)/vgpu/,$(notdir $(GUEST_PROTOCOL)))
+	-rmdir $(DESTDIR)$(INCLUDEDIR)/vgpu 2>/dev/null
+uninstall: uninstall-lib
+
+install: ## install everything that is built here; DESTDIR, PREFIX
+uninstall: ## remove what install put there
+
+.PHONY: lib install install-lib uninstall uninstall-lib

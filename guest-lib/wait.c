@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Waiting for the host: spin briefly, then sleep; never longer than the host lives. */
+#include <errno.h>
+#include <time.h>
+
+#include "private.h"
+#include "../common/shm.h"
+
+/*
+ * Looks at the ring before the first `pause` and the first look at the clock: about 2 us
+ * of looks that hit the cache. An answer that comes at once is seen at once.
+ */
+#define EAGER_LOOKS 1000
+#define LOOKS_PER_CLOCK 32 /* a `pause` each */
+
+int64_t clock_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+int64_t clock_deadline(int timeout_ms)
+{
+	return timeout_ms < 0 ? -1 : clock_now_ns() + (int64_t)timeout_ms * 1000000;
+}
+
+int clock_left_ms(int64_t deadline_ns)
+{
+	int64_t left;
+
+	if (deadline_ns < 0)
+		return -1;
+	left = (deadline_ns - clock_now_ns() + 999999) / 1000000;
+	return left > 0 ? (int)left : 0;
+}
+
+/* Is there something to take? Looks for spin_ns at most. */
+static bool spin(const struct vgpu *vgpu)
+{
+	const struct spsc_consumer *rsp = &vgpu->channel.rsp;
+	int64_t end;
+
+	if (!vgpu->spin_ns)
+		return false;
+	for (int i = 0; i < EAGER_LOOKS; i++)
+		if (spsc_pending(rsp))
+			return true;
+	end = clock_now_ns() + vgpu->spin_ns;
+	do {
+		for (int i = 0; i < LOOKS_PER_CLOCK; i++) {
+			if (spsc_pending(rsp))
+				return true;
+			shm_relax();
+		}
+	} while (clock_now_ns() < end);
+	return false;
+}
+
+/* The channel is over; @rc is what the call under way returns. */
+static int end_channel(struct vgpu *vgpu, int rc, struct cause *why)
+{
+	/* A peer that breaks the protocol stays one; everything else is a lost host. */
+	vgpu->dead = rc == VGPU_EPROTO ? VGPU_EPROTO : VGPU_EDEVLOST;
+	log_line(&vgpu->log, VGPU_LOG_ERROR, "%s: %s", vgpu->transport->name, why->text);
+	return rc;
+}
+
+/* The transport says that nobody serves the channel: @rc. The host may have said why. */
+static int end_lost(struct vgpu *vgpu, int rc, struct cause *why)
+{
+	int32_t reason = (int32_t)shm_load_acquire(vgpu->channel.host_closed);
+
+	if (rc == VGPU_EDEVLOST && reason) {
+		rc = channel_reason(reason);
+		because(why, rc, "host: closed the channel: %s", vgpu_strerror(rc));
+	}
+	return end_channel(vgpu, rc, why);
+}
+
+int wait_response(struct vgpu *vgpu, struct vgpu_response *rsp, int64_t deadline_ns,
+		  struct cause *why)
+{
+	struct channel *ch = &vgpu->channel;
+	struct transport *t = vgpu->transport;
+	bool spun = false;
+	int rc, lost;
+
+	for (;;) {
+		if (!spun) {
+			spin(vgpu);
+			spun = true;
+		}
+		rc = channel_take(ch, rsp, why);
+		if (rc == 0)
+			return 0;
+		if (rc != -EAGAIN) {
+			/* A device that went away looks like a host gone mad: tell which. */
+			struct cause gone;
+
+			if (t->ops->check(t, &gone) == VGPU_EDEVLOST) {
+				*why = gone;
+				rc = VGPU_EDEVLOST;
+			}
+			return end_channel(vgpu, rc, why);
+		}
+		if (!spsc_sleep(&ch->rsp))
+			continue;
+		rc = t->ops->wait(t, clock_left_ms(deadline_ns));
+		if (spsc_pending(&ch->rsp))
+			continue;
+		lost = t->ops->check(t, why);
+		if (lost && !spsc_pending(&ch->rsp)) /* the last answer may have come before */
+			return end_lost(vgpu, lost, why);
+		if (rc == -ETIMEDOUT && !lost)
+			return because(why, VGPU_ETIMEDOUT, "request %u: no answer in time",
+				       ch->oldest_id);
+	}
+}
