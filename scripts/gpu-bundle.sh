@@ -34,7 +34,7 @@ system_library() {
 add_program() { # FILE
 	local name path
 	install -m 755 "$1" "$tmp/bin/"
-	LD_LIBRARY_PATH=$build/guest-lib ldd "$1" | awk '$2 == "=>" { print $1, $3 }' |
+	LD_LIBRARY_PATH=$build ldd "$1" | awk '$2 == "=>" { print $1, $3 }' |
 		while read -r name path; do
 			system_library "$name" && continue
 			[ -e "$path" ] || die "$1: library $name: not found"
@@ -46,7 +46,7 @@ tmp=$out.tmp
 rm -rf "$tmp"
 mkdir -p "$tmp"/{bin,lib,share/qemu}
 
-programs=("$VM_QEMU/bin/qemu-system-x86_64" "$build/host/gpu_mediator" "$build/guest-cli/vgpu-cli"
+programs=("$VM_QEMU/bin/qemu-system-x86_64" "$build/host/gpu_mediator" "$build/vgpu-cli"
 	"$build/tests/conformance/conformance")
 [ ! -e "$build/host/gpu_mediator_cuda.so" ] || programs+=("$build/host/gpu_mediator_cuda.so")
 for p in "${programs[@]}"; do

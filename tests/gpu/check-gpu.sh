@@ -30,7 +30,7 @@ if [ "$backend" = cuda ]; then
 	fi
 	device='NVIDIA'
 else
-	device='CPU'
+	device='cpu'
 fi
 diag "$(nvidia-smi --query-gpu=name,driver_version,compute_cap --format=csv,noheader 2>&1 || echo no GPU)"
 

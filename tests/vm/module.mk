@@ -2,8 +2,8 @@
 
 # What goes into the test image beside Debian's packages, FILE:PATH.
 VM_LIBDIR := /usr/lib/x86_64-linux-gnu
-VM_FILES = $(B)/guest-cli/vgpu-cli:/usr/bin/vgpu-cli \
-	$(B)/guest-lib/libvgpuguest.so.0:$(VM_LIBDIR)/libvgpuguest.so.0 \
+VM_FILES = $(B)/vgpu-cli:/usr/bin/vgpu-cli \
+	$(B)/libvgpuguest.so.0:$(VM_LIBDIR)/libvgpuguest.so.0 \
 	$(B)/tests/conformance/conformance:/usr/bin/conformance \
 	udev/60-vgpu.rules:/usr/lib/udev/rules.d/60-vgpu.rules \
 	udev/vgpu-udev:/usr/lib/udev/vgpu-udev \

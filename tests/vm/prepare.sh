@@ -20,7 +20,7 @@ VM_KERNEL_FILE=$image/vmlinux
 VM_INITRD=$build/vm/initrd.img
 LAB_MEDIATOR=$build/host/gpu_mediator
 LAB_CUDA=$build/host/gpu_mediator_cuda.so
-LAB_CLI=$build/guest-cli/vgpu-cli
+LAB_CLI=$build/vgpu-cli
 LAB_CONFORMANCE=$build/tests/conformance/conformance
-export LD_LIBRARY_PATH=$build/guest-lib
+export LD_LIBRARY_PATH=$build
 END
