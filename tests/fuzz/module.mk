@@ -1,36 +1,48 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # libFuzzer targets. Always built by clang with its own sanitizers, apart from $(B).
-# FUZZ_<target>: what is linked to fuzz_<target>.c.
 
 FUZZ_SECONDS ?= 30
 FUZZ_B := build/fuzz
 FUZZ_CC ?= clang-14
 FUZZ_SAN := address,undefined
-FUZZ_CFLAGS = -std=gnu11 -D_GNU_SOURCE -g -O1 $(WARNINGS) -Wno-unknown-pragmas -Wno-unknown-warning-option -fno-omit-frame-pointer \
+FUZZ_CFLAGS = -std=gnu11 -D_GNU_SOURCE -g -O1 $(WARNINGS) -Wno-unknown-pragmas -Wno-unknown-warning-option \
+	-Wno-missing-field-initializers -fno-omit-frame-pointer \
 	-fno-sanitize-recover=all -fsanitize=fuzzer-no-link,$(FUZZ_SAN) \
 	-DVGPU_RELEASE='"$(VERSION)"' -I. -Ibuild/include $(if $(WERROR),-Werror)
 
-FUZZ_channel := host/worker_channel.c
-FUZZ_config := host/mediator_config.c host/mediator_config_file.c host/log.c
-FUZZ_frame := common/frame.c
-FUZZ_log := host/log.c
-FUZZ_request := host/worker_commands.c host/backend_cpu.c common/shm.c
-FUZZ_response := guest-lib/channel.c guest-lib/last_error.c guest-lib/fork_guard.c \
-	common/errors.c common/spsc.c common/shm.c host/worker_channel.c
-FUZZ_ring := common/spsc.c
+# Archives: the linker takes from them what a target needs.
+FUZZ_HOST := $(FUZZ_B)/host.a
+FUZZ_GUEST := $(FUZZ_B)/guest.a
+FUZZ_COMMON := $(FUZZ_B)/common.a
+fuzz_objs = $(patsubst %.c,$(FUZZ_B)/%.o,$(filter-out host/mediator_main.c host/mediator_cuda.c,$(1)))
+$(FUZZ_HOST): $(call fuzz_objs,$(wildcard host/*.c))
+$(FUZZ_GUEST): $(call fuzz_objs,$(wildcard guest-lib/*.c))
+$(FUZZ_COMMON): $(call fuzz_objs,$(wildcard common/*.c))
+$(FUZZ_HOST) $(FUZZ_GUEST) $(FUZZ_COMMON):
+	$(call say,AR)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+# What a target's name does not say: where the code lies that it drives. Host by default.
+FUZZ_OF_frame := $(FUZZ_COMMON)
+FUZZ_OF_ring := $(FUZZ_COMMON)
+FUZZ_OF_response := $(FUZZ_GUEST) $(FUZZ_B)/host/worker_channel.o $(FUZZ_COMMON)
+fuzz_of = $(or $(FUZZ_OF_$(1)),$(FUZZ_HOST) $(FUZZ_COMMON))
 
 FUZZ_LIBS_config := -linih
+# The processes of the mediator's workers are the fuzzer's invention.
+FUZZ_LIBS_mediator := -levent_core $(addprefix -Wl$(comma)--wrap=,posix_spawn syscall waitpid kill \
+	posix_spawn_file_actions_adddup2 prlimit)
 
 FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
 $(FUZZ_B)/%.o: %.c | build/include/vgpu
 	@mkdir -p $(@D)
 	$(call say,FUZZCC)
-	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) $(CFLAGS_$(subst /,_,$(patsubst %/,%,$(dir $<)))) -MMD -MP -c -o $@ $<
 
 define fuzz_target
-$(FUZZ_B)/fuzz-$(1): $(FUZZ_B)/tests/fuzz/fuzz_$(1).o $(FUZZ_$(1):%.c=$(FUZZ_B)/%.o)
+$(FUZZ_B)/fuzz-$(1): $(FUZZ_B)/tests/fuzz/fuzz_$(1).o $(call fuzz_of,$(1))
 	$$(call say,FUZZLD)
 	$$(Q)$(FUZZ_CC) -fsanitize=fuzzer,$(FUZZ_SAN) -o $$@ $$^ $(FUZZ_LIBS_$(1))
 

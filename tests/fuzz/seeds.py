@@ -114,10 +114,36 @@ def log_seeds():
         yield name + "-cut", b"\x04" + s
 
 
+def mediator_seeds():
+    start = bytes([3, 5, 1])
+    connect = [bytes([0, i]) for i in range(4)]
+    hello = [bytes([1, i << 3, 1, 4, 0, 2]) + b"vm" for i in range(4)]
+    open_ = [bytes([1, i << 3 | 2, 0, 9]) for i in range(4)]
+    close = [bytes([1, i << 3 | 5, 0, 3]) for i in range(4)]
+    ready = [bytes([4, i << 2 | 1, 0]) for i in range(4)]
+    attached = [bytes([4, i << 2 | 1, 3]) for i in range(4)]
+    ended = [bytes([4, i << 2 | 1, 6]) for i in range(4)]
+    dies = [bytes([4, i << 2]) for i in range(4)]
+    text_ = [bytes([4, i << 2 | 1, 5, 2, 0, 20]) + b"hello".ljust(32) for i in range(4)]
+    hangup = [bytes([1, 0x80 | i << 3 | 7]) for i in range(4)]
+    drain = bytes([255])
+    yield "served", b"".join([start, ready[0], connect[0], hello[0], open_[0], attached[0],
+                              text_[0], close[0], ended[0], dies[0]])
+    yield "waits", b"".join([start, connect[1], hello[1], open_[1], ready[0], attached[0],
+                             dies[0], hangup[1]])
+    yield "hangs-up", b"".join([start, ready[0], connect[0], hello[0], open_[0], hangup[0],
+                                attached[0], ended[0], dies[0]])
+    yield "two", b"".join([start, ready[0], ready[1], connect[0], connect[1], hello[0], hello[1],
+                           open_[0], open_[1], attached[1], attached[0], dies[0], close[1],
+                           ready[2], open_[0], attached[2], drain, ended[1], dies[1], dies[2]])
+    yield "crashes", b"".join([start, dies[0], dies[1], connect[0], hello[0], open_[0]])
+
+
 TARGETS = {
     "channel": channel_seeds,
     "frame": frame_seeds,
     "log": log_seeds,
+    "mediator": mediator_seeds,
     "request": request_seeds,
     "response": response_seeds,
     "ring": ring_seeds,
