@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# QEMU with our device, in the cache; see build-qemu.sh.
+
+qemu: ## QEMU 7.2 with vgpu-stub, and its tests; in the cache
+	$(Q)qemu-device/build-qemu.sh
+
+qemu-10: ## the same device in QEMU 10.0 of bookworm-backports
+	$(Q)qemu-device/build-qemu.sh --suite bookworm-backports
+
+check-qtest: ## the PCI device without a guest
+	$(Q)result=$$(qemu-device/build-qemu.sh --print) && \
+		QTEST_QEMU_BINARY=$$result/bin/qemu-system-x86_64 \
+		prove --exec '' $$result/bin/vgpu-stub-test :: --tap
+
+.PHONY: qemu qemu-10 check-qtest
