@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * fake_backend.so stands in for gpu_mediator_cuda.so: it computes on the CPU, calls itself
+ * cuda, and misbehaves for certain n of VECTOR_ADD.
+ */
+#ifndef TESTS_FAKE_BACKEND_H
+#define TESTS_FAKE_BACKEND_H
+
+#define FAKE_HANGS 1001u           /* for ever */
+#define FAKE_FAILS_FOR_GOOD 1002u  /* CUDA's illegal address: every later call fails too */
+#define FAKE_FAILS_ONCE 1003u      /* CUDA's out of memory */
+#define FAKE_IS_SLOW 1004u         /* 300 ms */
+#define FAKE_TRIES_TO_ESCAPE 1005u /* fails if any of what is denied can be done */
+
+#endif

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Unit tests: each area's part adds its programs to UNIT_TESTS.
+
+UNIT_TESTS :=
+include $(filter-out tests/unit/module.mk,$(wildcard tests/unit/*.mk))
+
+check-unit: $(UNIT_TESTS) ## unit tests
+	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP prove --exec 'timeout -k 5 180' $(UNIT_TESTS)
+
+.PHONY: check-unit
