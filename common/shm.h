@@ -40,10 +40,18 @@ static inline void shm_store_release(uint32_t *p, uint32_t v)
 	__atomic_store_n(p, v, __ATOMIC_RELEASE);
 }
 
+/* ThreadSanitizer does not know fences; what ours order lies between processes anyhow. */
+#if defined(__SANITIZE_THREAD__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wtsan"
+#endif
 static inline void shm_full_fence(void)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
+#if defined(__SANITIZE_THREAD__)
+#pragma GCC diagnostic pop
+#endif
 
 /*
  * Copy @n bytes, a multiple of 8, between private and shared memory, both aligned

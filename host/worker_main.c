@@ -309,13 +309,17 @@ int worker_main(int argc, char **argv)
 	set_signals();
 	log_set_sink(worker_log_sink, NULL);
 
+	/*
+	 * From here on the process ends by _exit(): destructors of the backend's libraries could
+	 * hang, and those of sanitizers want system calls that are denied by now.
+	 */
 	if (bring_up(w, &o))
-		return 1;
+		_exit(1);
 	if (wait_for_channel(w, fds, &nfds) < 0)
-		return 0;
+		_exit(0);
 	m.status = attach(w, fds, nfds, m.why, sizeof(m.why));
 	/* Not from the control thread: ATTACHED comes before anything that serving can say. */
 	if (worker_send(&m, sizeof(m)) < 0 || m.status)
-		return 1;
+		_exit(1);
 	worker_serve(w);
 }
