@@ -7,5 +7,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     add_identity_tests();
     add_register_tests();
+    add_mailbox_tests();
+    add_irq_tests();
+    add_liveness_tests();
     return g_test_run();
 }
