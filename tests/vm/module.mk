@@ -4,7 +4,7 @@
 VM_LIBDIR := /usr/lib/x86_64-linux-gnu
 VM_FILES = $(B)/vgpu-cli:/usr/bin/vgpu-cli \
 	$(B)/libvgpuguest.so.0:$(VM_LIBDIR)/libvgpuguest.so.0 \
-	$(B)/tests/conformance/conformance:/usr/bin/conformance \
+	$(B)/tests/conformance/vgpu-conformance:/usr/bin/vgpu-conformance \
 	udev/60-vgpu.rules:/usr/lib/udev/rules.d/60-vgpu.rules \
 	udev/vgpu-udev:/usr/lib/udev/vgpu-udev \
 	udev/vgpu.sysusers.conf:/usr/lib/sysusers.d/vgpu.conf

@@ -21,6 +21,6 @@ VM_INITRD=$build/vm/initrd.img
 LAB_MEDIATOR=$build/host/gpu_mediator
 LAB_CUDA=$build/host/gpu_mediator_cuda.so
 LAB_CLI=$build/vgpu-cli
-LAB_CONFORMANCE=$build/tests/conformance/conformance
+LAB_CONFORMANCE=$build/tests/conformance/vgpu-conformance
 export LD_LIBRARY_PATH=$build
 END
