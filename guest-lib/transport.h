@@ -11,6 +11,7 @@
 #ifndef GUEST_TRANSPORT_H
 #define GUEST_TRANSPORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "last_error.h"
@@ -42,8 +43,14 @@ struct transport_ops {
 	/* Asked after a wait() that brought no response: 0 served, else the VGPU_E* that ended it. */
 	int (*check)(struct transport *t, struct cause *why);
 
+	/*
+	 * Did the memory itself go away, so that it only looks as if the host had broken the
+	 * protocol? NULL: it cannot.
+	 */
+	bool (*gone)(struct transport *t);
+
 	/* End the channel, in an orderly way if @orderly, and free @t. */
-	void (*close)(struct transport *t, int orderly);
+	void (*close)(struct transport *t, bool orderly);
 
 	/* In a forked child: free the memory of @t, touch nothing else. */
 	void (*discard)(struct transport *t);

@@ -355,7 +355,7 @@ static void unix_discard(struct transport *t)
 	free(of(t));
 }
 
-static void unix_close(struct transport *t, int orderly)
+static void unix_close(struct transport *t, bool orderly)
 {
 	struct unix_transport *u = of(t);
 

@@ -96,13 +96,8 @@ int wait_response(struct vgpu *vgpu, struct vgpu_response *rsp, int64_t deadline
 		if (rc == 0)
 			return 0;
 		if (rc != -EAGAIN) {
-			/* A device that went away looks like a host gone mad: tell which. */
-			struct cause gone;
-
-			if (t->ops->check(t, &gone) == VGPU_EDEVLOST) {
-				*why = gone;
-				rc = VGPU_EDEVLOST;
-			}
+			if (t->ops->gone && t->ops->gone(t))
+				rc = because(why, VGPU_EDEVLOST, "the device was unplugged");
 			return end_channel(vgpu, rc, why);
 		}
 		if (!spsc_sleep(&ch->rsp))
