@@ -34,7 +34,7 @@ system_library() {
 add_program() { # FILE
 	local name path
 	install -m 755 "$1" "$tmp/bin/"
-	LD_LIBRARY_PATH=$build ldd "$1" | awk '$2 == "=>" { print $1, $3 }' |
+	ldd "$1" | awk '$2 == "=>" { print $1, $3 }' |
 		while read -r name path; do
 			system_library "$name" && continue
 			[ -e "$path" ] || die "$1: library $name: not found"
@@ -46,9 +46,8 @@ tmp=$out.tmp
 rm -rf "$tmp"
 mkdir -p "$tmp"/{bin,lib,share/qemu}
 
-programs=("$VM_QEMU/bin/qemu-system-x86_64" "$build/host/gpu_mediator" "$build/vgpu-cli"
-	"$build/tests/conformance/conformance")
-[ ! -e "$build/host/gpu_mediator_cuda.so" ] || programs+=("$build/host/gpu_mediator_cuda.so")
+programs=("$VM_QEMU/bin/qemu-system-x86_64" "$LAB_MEDIATOR" "$LAB_CLI" "$LAB_CONFORMANCE")
+[ ! -e "$LAB_CUDA" ] || programs+=("$LAB_CUDA")
 for p in "${programs[@]}"; do
 	add_program "$p"
 done
@@ -77,7 +76,7 @@ VM_INITRD=$bundle/share/initrd.img
 LAB_MEDIATOR=$bundle/bin/gpu_mediator
 LAB_CUDA=$bundle/bin/gpu_mediator_cuda.so
 LAB_CLI=$bundle/bin/vgpu-cli
-LAB_CONFORMANCE=$bundle/bin/conformance
+LAB_CONFORMANCE=$bundle/bin/vgpu-conformance
 END
 
 rm -rf "$out"

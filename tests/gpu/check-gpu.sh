@@ -53,7 +53,7 @@ out=$(cli vector_add 20000000)
 like "$out" '^Vector add passed: 20000000 elements, 0 errors$' "of 20 million elements, in pieces"
 diag "$(cli status)"
 diag "$(cli bench --count 10000)"
-out=$(timeout 300 "$LAB_CONFORMANCE" 2>&1)
+out=$(timeout 300 "$LAB_CONFORMANCE" --device "$VGPU_DEVICE" 2>&1)
 is "$?" 0 "conformance suite over unix"
 diag "$(grep -c '^ok ' <<<"$out") cases"
 grep -E '^not ok' <<<"$out" | sed 's/^/# /'
