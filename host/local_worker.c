@@ -114,10 +114,11 @@ ssize_t local_worker_receive(struct local_worker *lw, void *message, size_t byte
 	n = poll(&p, 1, timeout_ms);
 	if (n <= 0)
 		return n < 0 ? -errno : -ETIMEDOUT;
-	n = recv(lw->control, message, bytes, 0);
-	if (n < 0)
-		return errno == ECONNRESET ? 0 : -errno;
-	return n;
+	/* Reset: it ended with something of ours unread. What it said before is still there. */
+	do {
+		n = recv(lw->control, message, bytes, 0);
+	} while (n < 0 && (errno == ECONNRESET || errno == EINTR));
+	return n < 0 ? -errno : n;
 }
 
 ssize_t local_worker_expect(struct local_worker *lw, uint32_t type, void *message, size_t bytes,
