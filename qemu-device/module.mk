@@ -7,9 +7,12 @@ qemu: ## QEMU 7.2 with vgpu-stub, and its tests; in the cache
 qemu-10: ## the same device in QEMU 10.0 of bookworm-backports
 	$(Q)qemu-device/build-qemu.sh --suite bookworm-backports
 
+# A case that fails ends the program where it is, with its files.
 check-qtest: ## the PCI device without a guest
 	$(Q)result=$$(qemu-device/build-qemu.sh --print) && \
-		QTEST_QEMU_BINARY=$$result/bin/qemu-system-x86_64 \
-		prove --exec '' $$result/bin/vgpu-stub-test :: --tap
+		TMPDIR=$$(mktemp -d) && export TMPDIR && \
+		{ QTEST_QEMU_BINARY=$$result/bin/qemu-system-x86_64 timeout 300 \
+			prove --exec '' $$result/bin/vgpu-stub-test :: --tap; rc=$$?; \
+		rm -rf "$$TMPDIR"; exit $$rc; }
 
 .PHONY: qemu qemu-10 check-qtest

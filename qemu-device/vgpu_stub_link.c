@@ -101,8 +101,10 @@ bool vgpu_link_send(VgpuStub *s, void *msg, uint32_t type, uint32_t length,
     }
     sent = qemu_chr_fe_write(&s->link.chr, msg, length);
     if (sent != length) {
-        error_setg(&err, "send message %u: %s", type,
-                   sent < 0 ? strerror(errno) : "the peer does not read");
+        /* The chardev has one errno for all that ends a connection. */
+        if (sent >= 0 || errno == EAGAIN) {
+            error_setg(&err, "send message %u: the peer does not read", type);
+        }
         link_break(s, err);
         return false;
     }

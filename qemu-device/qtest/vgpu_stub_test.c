@@ -10,5 +10,7 @@ int main(int argc, char **argv)
     add_mailbox_tests();
     add_irq_tests();
     add_liveness_tests();
+    add_link_tests();
+    add_lifecycle_tests();
     return g_test_run();
 }

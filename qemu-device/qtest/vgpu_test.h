@@ -24,6 +24,7 @@
 
 #define WITH_WINDOW 1u
 #define WITH_MEDIATOR 2u
+#define NO_DEVICE "no device"
 
 typedef struct Vm {
     QTestState *qts;
@@ -61,7 +62,6 @@ void reg_write(Vm *vm, uint64_t offset, uint32_t val);
 void reg_wait(Vm *vm, uint64_t offset, uint32_t mask, uint32_t val);
 /* Lines of our device in QEMU's guest-error log. */
 unsigned guest_errors(Vm *vm);
-char *device_args(Vm *vm);
 
 #define expect_guest_errors(vm, count, statement)                       \
     do {                                                                \

@@ -6,12 +6,6 @@
 #include "../libqos/pci-pc.h"
 #include "hw/pci/pci_regs.h"
 
-char *device_args(Vm *vm)
-{
-    return g_strdup_printf("channels=%u%s%s", CHANNELS, ",memdev=w0",
-                           vm->listener >= 0 ? ",chardev=m0" : "");
-}
-
 static void listen_at(Vm *vm)
 {
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -44,12 +38,12 @@ static void vm_enable(Vm *vm)
     g_free(dev);
 }
 
-/* @more_args with "-device": the device is left to the test. */
+/* @more_args NO_DEVICE: plugging it is left to the test. */
 Vm *vm_start(unsigned with, const char *more_args)
 {
     Vm *vm = g_new0(Vm, 1);
     g_autoptr(GString) args = g_string_new("-machine pc -nodefaults");
-    bool own_device = more_args && strstr(more_args, "no-device");
+    bool later = !g_strcmp0(more_args, NO_DEVICE);
 
     vm->listener = vm->sock = -1;
     vm->dir = g_dir_make_tmp("vgpu-XXXXXX", NULL);
@@ -66,7 +60,7 @@ Vm *vm_start(unsigned with, const char *more_args)
         g_string_append_printf(args, " -chardev socket,id=m0,path=%s,"
                                "reconnect=1", vm->socket_path);
     }
-    if (!own_device) {
+    if (!later) {
         g_string_append_printf(args, " -device vgpu-stub,id=v0,addr=%u,"
                                "channels=%u", SLOT, CHANNELS);
         g_string_append(args, with & WITH_WINDOW ? ",memdev=w0" : "");
@@ -75,7 +69,7 @@ Vm *vm_start(unsigned with, const char *more_args)
     }
     vm->qts = qtest_init(args->str);
     vm->bus = qpci_new_pc(vm->qts, NULL);
-    if (!own_device) {
+    if (!later) {
         vm_enable(vm);
         vm_map(vm);
     }
