@@ -182,11 +182,11 @@ static void on_stop(evutil_socket_t number, short what, void *arg)
 
 	(void)what;
 	if (m->draining) {
-		log_warn("%s again: stopping at once", strsignal((int)number));
+		log_warn("SIG%s again: stopping at once", sigabbrev_np((int)number));
 		mediator_drain(m, 0);
 		return;
 	}
-	log_info("%s: stopping; running commands have %u s", strsignal((int)number),
+	log_info("SIG%s: stopping; running commands have %u s", sigabbrev_np((int)number),
 		 m->config.drain_timeout_s);
 	sd_notify(0, "STOPPING=1");
 	listener_close(&s->devices);

@@ -20,21 +20,13 @@
 /* Header, indices, two rings: less cannot be a channel. */
 #define CHANNEL_BYTES_MIN (4 * VGPU_PAGE_BYTES)
 
-const char *sched_label(const struct channel *ch)
-{
-	static char label[200];
-
-	snprintf(label, sizeof(label), "%s: channel %u", ch->vm->label, ch->number);
-	return label;
-}
-
 static struct channel *find(const struct peer *peer, uint32_t number)
 {
 	struct channel *ch;
 
-	TAILQ_FOREACH(ch, &peer->m->channels, link)
-	if (ch->peer == peer && ch->number == number)
-		return ch;
+	TAILQ_FOREACH (ch, &peer->m->channels, link)
+		if (ch->peer == peer && ch->number == number)
+			return ch;
 	return NULL;
 }
 
@@ -43,8 +35,8 @@ uint32_t sched_waiting(const struct mediator *m)
 	const struct channel *ch;
 	uint32_t n = 0;
 
-	TAILQ_FOREACH(ch, &m->channels, link)
-	n += ch->state == CHANNEL_WAITING;
+	TAILQ_FOREACH (ch, &m->channels, link)
+		n += ch->state == CHANNEL_WAITING;
 	return n;
 }
 
@@ -55,11 +47,11 @@ static void channel_end(struct channel *ch)
 	int32_t status = ch->reason ? ch->reason : VGPU_EDEVLOST;
 
 	if (ch->opened)
-		log_info("%s: closed: %s%s%s", sched_label(ch),
+		log_info("%s: closed: %s%s%s", ch->label,
 			 ch->reason ? error_text(ch->reason) : "as asked", ch->why[0] ? ": " : "",
 			 ch->why);
 	else
-		log_warn("%s: not opened: %s%s%s", sched_label(ch), error_text(status),
+		log_warn("%s: not opened: %s%s%s", ch->label, error_text(status),
 			 ch->why[0] ? ": " : "", ch->why);
 	if (ch->peer) {
 		if (!ch->opened)
@@ -219,6 +211,7 @@ void sched_open(struct peer *peer, const struct vgpu_msg_open *open, const int f
 	ch->offset = open->offset;
 	ch->length = open->length;
 	ch->open_seq = open->frame.seq;
+	snprintf(ch->label, sizeof(ch->label), "%s: channel %u", peer->label, ch->number);
 	memcpy(ch->fds, fds, sizeof(ch->fds));
 	TAILQ_INSERT_TAIL(&m->channels, ch, link);
 	m->channel_count++;
@@ -262,13 +255,12 @@ static struct channel *next_waiting(struct mediator *m)
 	struct channel *ch, *other, *best = NULL;
 	uint32_t served, least = 0;
 
-	TAILQ_FOREACH(ch, &m->channels, link)
-	{
+	TAILQ_FOREACH (ch, &m->channels, link) {
 		if (ch->state != CHANNEL_WAITING)
 			continue;
 		served = 0;
-		TAILQ_FOREACH(other, &m->channels, link)
-		served += other->vm == ch->vm && other->worker;
+		TAILQ_FOREACH (other, &m->channels, link)
+			served += other->vm == ch->vm && other->worker;
 		if (!best || served < least) {
 			best = ch;
 			least = served;
@@ -305,7 +297,7 @@ void sched_dispatch(struct mediator *m)
 		rc = hand_over(ch, w);
 		if (rc < 0) {
 			/* it died a moment ago: its end is about to be noticed */
-			log_warn("worker %d: hand over %s: %s", (int)w->pid, sched_label(ch),
+			log_warn("worker %d: hand over %s: %s", (int)w->pid, ch->label,
 				 strerror(-rc));
 			m->pool.idle++;
 			proc_kill(w);
@@ -351,7 +343,7 @@ void sched_worker_attached(struct worker_proc *w, int32_t status, const char *wh
 	}
 	ch->state = CHANNEL_SERVING;
 	ch->opened = true;
-	log_info("%s: open: worker %d, %llu KiB at %llu", sched_label(ch), (int)w->pid,
+	log_info("%s: open: worker %d, %llu KiB at %llu", ch->label, (int)w->pid,
 		 (unsigned long long)(ch->length >> 10), (unsigned long long)ch->offset);
 	if (ch->peer)
 		protocol_opened(ch->peer, ch->open_seq, ch->number, 0, "");
@@ -361,7 +353,7 @@ void sched_worker_attached(struct worker_proc *w, int32_t status, const char *wh
 
 void sched_worker_message(struct worker_proc *w, const char *text, size_t len)
 {
-	vm_message(w->channel->vm, w->channel->number, text, len);
+	vm_message(w->channel->vm, w->channel->label, text, len);
 }
 
 void sched_worker_gone(struct worker_proc *w, const char *how)

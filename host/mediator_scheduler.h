@@ -40,6 +40,7 @@ struct channel {
 	bool close_asked;
 	int32_t reason; /* why it ends */
 	char why[104];
+	char label[288]; /* for the log: vm 3 "alpha": channel 0 */
 };
 
 /* OPEN, with its three descriptors, which are the callee's. The answer goes to the peer. */
@@ -61,9 +62,6 @@ void sched_fail_waiting(struct mediator *m, int32_t error, const char *why);
 void sched_drain(struct mediator *m, uint32_t timeout_ms);
 
 uint32_t sched_waiting(const struct mediator *m);
-
-/* "vm 3 "alpha": channel 0"; valid until the next call. */
-const char *sched_label(const struct channel *ch);
 
 /* From worker.c. */
 void sched_worker_attached(struct worker_proc *w, int32_t status, const char *why);

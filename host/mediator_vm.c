@@ -59,9 +59,9 @@ struct vm *vm_get_user(struct mediator *m, uid_t uid)
 {
 	struct vm *vm;
 
-	TAILQ_FOREACH(vm, &m->vms, link)
-	if (vm->is_user && vm->uid == uid)
-		return vm_ref(vm);
+	TAILQ_FOREACH (vm, &m->vms, link)
+		if (vm->is_user && vm->uid == uid)
+			return vm_ref(vm);
 	vm = vm_new(m);
 	if (!vm)
 		return NULL;
@@ -101,11 +101,11 @@ struct vm *vm_new_device(struct mediator *m, uint32_t id, const char *name, cons
 	return vm;
 }
 
-void vm_message(struct vm *vm, uint32_t channel, const char *text, size_t len)
+void vm_message(struct vm *vm, const char *channel, const char *text, size_t len)
 {
 	uint32_t rate = vm->m->config.limits.message_rate;
 	const struct timeval later = { .tv_sec = NOTE_AFTER_S };
-	char safe[LOG_LINE_MAX - 200];
+	char safe[LOG_LINE_MAX - 300];
 
 	if (throttle_take(&vm->messages, rate, MESSAGE_BURST, clock_us())) {
 		if (vm->suppressed++ == 0)
@@ -113,5 +113,5 @@ void vm_message(struct vm *vm, uint32_t channel, const char *text, size_t len)
 		return;
 	}
 	log_escape(safe, sizeof(safe), text, len);
-	log_info("%s: channel %u: message: %s", vm->label, channel, safe);
+	log_info("%s: message: %s", channel, safe);
 }

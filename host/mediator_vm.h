@@ -36,7 +36,7 @@ struct vm *vm_new_device(struct mediator *m, uint32_t id, const char *name, cons
 struct vm *vm_ref(struct vm *vm);
 void vm_unref(struct vm *vm); /* NULL is allowed */
 
-/* A line of a guest's into the log: escaped, cut, and not too often. */
-void vm_message(struct vm *vm, uint32_t channel, const char *text, size_t len);
+/* A guest's line into the log: escaped, cut, not too often. @channel: its label. */
+void vm_message(struct vm *vm, const char *channel, const char *text, size_t len);
 
 #endif

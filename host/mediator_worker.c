@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -29,12 +28,12 @@
 static const char *label(const struct worker_proc *w, char *buf, size_t size)
 {
 	if (w->channel)
-		snprintf(buf, size, "worker %d (%s)", (int)w->pid, sched_label(w->channel));
+		snprintf(buf, size, "worker %d (%s)", (int)w->pid, w->channel->label);
 	else
 		snprintf(buf, size, "worker %d", (int)w->pid);
 	return buf;
 }
-#define LABEL(w) label(w, (char[200]){ 0 }, 200)
+#define LABEL(w) label(w, (char[320]){ 0 }, 320)
 
 static void arm(struct worker_proc *w, uint32_t ms)
 {
@@ -121,7 +120,7 @@ static void on_attached(struct worker_proc *w, const struct worker_attached *msg
 
 static void on_log(struct worker_proc *w, const struct worker_text *msg)
 {
-	char text[LOG_LINE_MAX - 256];
+	char text[LOG_LINE_MAX - 330];
 
 	if (throttle_take(&w->lines, LOG_LINES_PER_SECOND, LOG_LINES_BURST, clock_us()))
 		return;
@@ -185,7 +184,8 @@ static bool read_control(struct worker_proc *w, unsigned int limit)
 	while (limit--) {
 		ssize_t n = recv(w->control, &msg, sizeof(msg), MSG_DONTWAIT | MSG_TRUNC);
 
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		/* Reset: it ended with a STOP unread; what it said before is still there. */
+		if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNRESET))
 			return true;
 		if (n <= 0)
 			return false;
@@ -358,16 +358,6 @@ static int spawn(struct worker_proc *w, int control, int err)
 	return -rc;
 }
 
-static void limit(const struct worker_proc *w)
-{
-	/* A core would hold guests' data; descriptors: CUDA opens a few dozen. */
-	const struct rlimit no_core = { 0, 0 }, files = { 512, 512 };
-
-	if (prlimit(w->pid, RLIMIT_CORE, &no_core, NULL) < 0 ||
-	    prlimit(w->pid, RLIMIT_NOFILE, &files, NULL) < 0)
-		log_warn("worker %d: set its limits: %s", (int)w->pid, strerror(errno));
-}
-
 static int watch(struct worker_proc *w)
 {
 	struct event_base *base = w->m->base;
@@ -416,7 +406,6 @@ int proc_start(struct mediator *m, struct worker_proc **out)
 		proc_abandon(w);
 		return rc;
 	}
-	limit(w);
 	arm(w, WARM_TIMEOUT_S * 1000);
 	log_debug("worker %d: started", (int)w->pid);
 	*out = w;
