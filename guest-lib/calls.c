@@ -210,8 +210,8 @@ static int reap_piece(struct call *c, struct pieces *p)
 		return rc;
 	memcpy(&reply, rsp.data, sizeof(reply));
 	if (reply.elements != n)
-		return because(&c->why, VGPU_EPROTO, "host: added %u elements of %zu", reply.elements,
-			       n);
+		return because(&c->why, VGPU_EPROTO, "host: added %u elements of %zu",
+			       reply.elements, n);
 	shm_read_bytes(p->c + p->done, c->vgpu->channel.window + piece_offset(p, p->done),
 		       n * sizeof(float));
 	p->done += n;
@@ -286,7 +286,8 @@ int vgpu_query_status(struct vgpu *vgpu, struct vgpu_status *status)
 	if (rc)
 		return rc;
 	req.data_len = sizeof(r);
-	rc = status ? ready(&c) : because(&c.why, VGPU_EINVAL, "query_status: no place for the answer");
+	rc = status ? ready(&c)
+		    : because(&c.why, VGPU_EINVAL, "query_status: no place for the answer");
 	if (rc == 0)
 		rc = round_trip(&c, &req, &rsp);
 	if (rc)

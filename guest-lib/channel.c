@@ -90,8 +90,8 @@ int channel_submit(struct channel *ch, struct vgpu_request *req, struct cause *w
 	if (rc < 0) {
 		poison(ch);
 		return because(why, VGPU_EPROTO, "host: %s",
-			       rc == -ENOSPC ? "answered requests that it has not taken" :
-					       "moved the index of requests taken beyond the ring");
+			       rc == -ENOSPC ? "answered requests that it has not taken"
+					     : "moved the index of requests taken beyond the ring");
 	}
 	ch->asked[req->id % CHANNEL_ENTRIES] = req->data_len;
 	ch->next_id++;
@@ -107,7 +107,8 @@ int channel_take(struct channel *ch, struct vgpu_response *rsp, struct cause *wh
 		return rc;
 	if (rc < 0) {
 		poison(ch);
-		return because(why, VGPU_EPROTO, "host: sent more responses than there are requests");
+		return because(why, VGPU_EPROTO,
+			       "host: sent more responses than there are requests");
 	}
 	asked = ch->asked[ch->oldest_id % CHANNEL_ENTRIES];
 	if (rsp->id != ch->oldest_id) {
@@ -117,8 +118,8 @@ int channel_take(struct channel *ch, struct vgpu_response *rsp, struct cause *wh
 	}
 	if (rsp->reserved) {
 		poison(ch);
-		return because(why, VGPU_EPROTO, "host: response %u: reserved field is %#x", rsp->id,
-			       rsp->reserved);
+		return because(why, VGPU_EPROTO, "host: response %u: reserved field is %#x",
+			       rsp->id, rsp->reserved);
 	}
 	if (rsp->data_len > asked) {
 		poison(ch);

@@ -17,8 +17,8 @@
 
 /* Bytes before the window; the smallest channel has one page of window. */
 #define CHANNEL_OVERHEAD                                                                           \
-	(2 * VGPU_PAGE_BYTES + CHANNEL_ENTRIES * (uint32_t)(sizeof(struct vgpu_request) +          \
-							    sizeof(struct vgpu_response)))
+	(2 * VGPU_PAGE_BYTES +                                                                     \
+	 CHANNEL_ENTRIES * (uint32_t)(sizeof(struct vgpu_request) + sizeof(struct vgpu_response)))
 #define CHANNEL_BYTES_MIN (CHANNEL_OVERHEAD + VGPU_PAGE_BYTES)
 
 struct channel {

@@ -64,8 +64,8 @@ static void take(struct device *out, struct pci_dev *p)
 {
 	int known = pci_fill_info(p, PCI_FILL_BASES | PCI_FILL_SIZES);
 
-	snprintf(out->address, sizeof(out->address), "%04x:%02x:%02x.%x", p->domain & 0xffff, p->bus,
-		 p->dev, p->func & 7);
+	snprintf(out->address, sizeof(out->address), "%04x:%02x:%02x.%x", p->domain & 0xffff,
+		 p->bus, p->dev, p->func & 7);
 	out->window_bytes = known & PCI_FILL_SIZES ? p->size[VGPU_BAR_WINDOW] : 0;
 }
 
@@ -112,8 +112,8 @@ int device_get(struct device *out, const char *address, struct cause *why)
 
 	if (sscanf(address, "%4x:%2x:%2x.%1x%n", &domain, &bus, &dev, &func, &end) != 4 ||
 	    address[end] || end != 12 || dev > 31 || func > 7)
-		return because(why, VGPU_EINVAL,
-			       "pci: \"%s\" is no address like 0000:00:04.0", address);
+		return because(why, VGPU_EINVAL, "pci: \"%s\" is no address like 0000:00:04.0",
+			       address);
 	snprintf(out->address, sizeof(out->address), "%04x:%02x:%02x.%x", domain, bus, dev, func);
 	device_path(path, sizeof(path), out, "config");
 	if (access(path, F_OK) < 0)
@@ -131,7 +131,8 @@ int device_get(struct device *out, const char *address, struct cause *why)
 		take(out, p);
 	else
 		because(why, VGPU_ENODEV,
-			"pci:%s: is %04x:%04x of class %04x; a vgpu-stub is %04x:%04x of class %04x",
+			"pci:%s: is %04x:%04x of class %04x; a vgpu-stub is %04x:%04x of class "
+			"%04x",
 			address, p->vendor_id, p->device_id, p->device_class, VGPU_PCI_VENDOR_ID,
 			VGPU_PCI_DEVICE_ID, VGPU_PCI_CLASS);
 	pci_free_dev(p);
@@ -158,9 +159,10 @@ int device_bound(const struct device *d, struct cause *why)
 		if (!strcmp(name, UIO_DRIVER))
 			return 0;
 	}
-	return because(why, VGPU_ENOTBOUND,
-		       "driver is %s, not " UIO_DRIVER
-		       ": install the udev rule 60-vgpu.rules, or set driver_override and write the "
-		       "address to drivers_probe",
-		       name);
+	return because(
+		why, VGPU_ENOTBOUND,
+		"driver is %s, not " UIO_DRIVER
+		": install the udev rule 60-vgpu.rules, or set driver_override and write the "
+		"address to drivers_probe",
+		name);
 }

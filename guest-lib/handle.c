@@ -13,8 +13,7 @@
 #define MAX_SPIN_US 1000000
 
 /* struct vgpu_options of the first release; later members follow these. */
-#define OPTIONS_BYTES_MIN                                                                          \
-	(offsetof(struct vgpu_options, log_level) + sizeof(enum vgpu_log_level))
+#define OPTIONS_BYTES_MIN (offsetof(struct vgpu_options, log_level) + sizeof(enum vgpu_log_level))
 
 const char *vgpu_strerror(int error)
 {
@@ -88,9 +87,13 @@ static int choose_transport(struct transport **out, const char *device, const st
 		device = secure_getenv("VGPU_DEVICE");
 	if (!device || !*device || !strcmp(device, "auto")) {
 		rc = transport_pci_new(out, NULL, log, why);
-		if (rc == VGPU_ENODEV && stat(TRANSPORT_UNIX_PATH, &st) == 0)
-			rc = transport_unix_new(out, NULL, log, why);
-		return rc;
+		if (rc != VGPU_ENODEV)
+			return rc;
+		if (stat(TRANSPORT_UNIX_PATH, &st) == 0)
+			return transport_unix_new(out, NULL, log, why);
+		return because(
+			why, rc,
+			"no vgpu-stub PCI device, and no mediator's socket " TRANSPORT_UNIX_PATH);
 	}
 	if (!strcmp(device, "pci"))
 		return transport_pci_new(out, NULL, log, why);

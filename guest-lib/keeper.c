@@ -159,7 +159,8 @@ static void take_census(struct keeper *k, bool reset)
 	for (uint32_t i = 0; reset && i < k->identity.channels; i++) {
 		uint32_t state = regs_read(&k->regs, VGPU_REG_CHANNEL_STATE + 4 * i);
 
-		if (!(alive & (1u << i)) && (state == VGPU_CHANNEL_OPEN || state == VGPU_CHANNEL_OPENING))
+		if (!(alive & (1u << i)) &&
+		    (state == VGPU_CHANNEL_OPEN || state == VGPU_CHANNEL_OPENING))
 			regs_write(&k->regs, VGPU_REG_CHANNEL_RESET, i);
 	}
 	file_lock_drop(&k->claim);

@@ -41,7 +41,8 @@ static int look(struct vgpu_device *out, const struct device *d, struct cause *w
 	rc = regs_identify(&regs, d, &id, why);
 	out->protocol_version = id.version;
 	out->channels = id.channels;
-	out->window_bytes = id.slice_bytes > CHANNEL_OVERHEAD ? id.slice_bytes - CHANNEL_OVERHEAD : 0;
+	out->window_bytes =
+		id.slice_bytes > CHANNEL_OVERHEAD ? id.slice_bytes - CHANNEL_OVERHEAD : 0;
 	for (uint32_t i = 0; i < id.channels; i++)
 		out->channels_free += !file_lock_held(fd, i);
 	if (rc == 0 && !(id.mediator & VGPU_MEDIATOR_CONNECTED))
@@ -67,7 +68,8 @@ static bool look_unix(struct vgpu_device *out)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 && errno != EAGAIN)
 		rc = because(&why, error_from_errno(-errno), "connect: %m%s",
-			     errno == EACCES ? ": not open to this user" : ": is gpu_mediator running?");
+			     errno == EACCES ? ": not open to this user"
+					     : ": is gpu_mediator running?");
 	if (fd >= 0)
 		close(fd);
 	set_detail(out, rc, &why);

@@ -33,10 +33,10 @@ int regs_map(struct regs *r, int *fd, const struct device *d, struct cause *why)
 		r->base = p;
 		return 0;
 	}
-	rc = errno == EPERM ?
-		     because(why, VGPU_ELOCKDOWN,
-			     "map resource0: %m: kernel lockdown (Secure Boot) forbids PCI access") :
-		     because(why, error_from_errno(-errno), "map resource0: %m");
+	rc = errno == EPERM ? because(why, VGPU_ELOCKDOWN,
+				      "map resource0: %m: kernel lockdown (Secure Boot) forbids "
+				      "PCI access")
+			    : because(why, error_from_errno(-errno), "map resource0: %m");
 	close(*fd);
 	*fd = -1;
 	return rc;
@@ -58,7 +58,8 @@ int regs_identify(const struct regs *r, const struct device *d, struct identity 
 	*id = (struct identity){ 0 };
 	if (magic != VGPU_MAGIC)
 		return because(why, VGPU_ENODEV, "magic is %#x, not %#x: %s", magic, VGPU_MAGIC,
-			       magic == REGS_GONE ? "the device does not answer" : "not a vgpu-stub");
+			       magic == REGS_GONE ? "the device does not answer"
+						  : "not a vgpu-stub");
 	id->version = regs_read(r, VGPU_REG_VERSION);
 	if (VGPU_VERSION_MAJOR(id->version) != VGPU_PROTOCOL_MAJOR)
 		return because(why, VGPU_EVERSION,
@@ -68,8 +69,9 @@ int regs_identify(const struct regs *r, const struct device *d, struct identity 
 	id->mediator = regs_read(r, VGPU_REG_MEDIATOR);
 	id->channels = regs_read(r, VGPU_REG_CHANNELS);
 	if (!(regs_read(r, VGPU_REG_FEATURES) & VGPU_FEATURE_WINDOW) || !id->channels)
-		return because(why, VGPU_ENOTSUP,
-			       "the device has no shared window: QEMU's -device vgpu-stub needs memdev=");
+		return because(
+			why, VGPU_ENOTSUP,
+			"the device has no shared window: QEMU's -device vgpu-stub needs memdev=");
 	id->slice_bytes = (uint64_t)regs_read(r, VGPU_REG_SLICE_PAGES) * VGPU_PAGE_BYTES;
 	if (id->channels > VGPU_CHANNELS_MAX || id->slice_bytes < CHANNEL_BYTES_MIN ||
 	    !checked_mul(id->slice_bytes, id->channels, &all) || all > d->window_bytes) {

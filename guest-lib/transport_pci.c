@@ -64,10 +64,11 @@ static int open_file(struct pci_transport *p, int *fd, const char *file, struct 
 	if (*fd >= 0)
 		return 0;
 	if (errno == EACCES)
-		return because(why, VGPU_EACCES,
-			       "open %s: %m: is this user in group vgpu? as root: adduser USER vgpu, then "
-			       "log in again",
-			       file);
+		return because(
+			why, VGPU_EACCES,
+			"open %s: %m: is this user in group vgpu? as root: adduser USER vgpu, then "
+			"log in again",
+			file);
 	return because(why, error_from_errno(-errno), "open %s: %m", file);
 }
 
@@ -145,7 +146,8 @@ static int map_slice(struct pci_transport *p, struct cause *why)
 	if (base == MAP_FAILED)
 		return because(why, rc == EPERM ? VGPU_ELOCKDOWN : error_from_errno(-rc),
 			       "map resource2: %s%s", strerror(rc),
-			       rc == EPERM ? ": kernel lockdown (Secure Boot) forbids PCI access" : "");
+			       rc == EPERM ? ": kernel lockdown (Secure Boot) forbids PCI access"
+					   : "");
 	p->base.base = base;
 	p->base.bytes = bytes;
 	if (madvise(base, bytes, MADV_DONTFORK) < 0)

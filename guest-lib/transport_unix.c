@@ -85,7 +85,8 @@ static int receive(struct unix_transport *u, union frame_message *m, int64_t dea
 		if (rc == 0)
 			continue;
 		if (rc == -EPROTO)
-			return because(why, VGPU_EPROTO, "mediator: sent no message of the protocol");
+			return because(why, VGPU_EPROTO,
+				       "mediator: sent no message of the protocol");
 		if (rc == -ENOTCONN || rc == -ECONNRESET)
 			return because(why, VGPU_EDEVLOST, "mediator: closed the connection");
 		if (rc != -EAGAIN)
@@ -112,8 +113,8 @@ static int send_message(struct unix_transport *u, const void *message, const int
 
 		/* It may have said why before it closed: REFUSED is worth more than EPIPE. */
 		if (receive(u, &last, 0, why) == 0 && last.frame.type == VGPU_MSG_REFUSED)
-			return because(why, channel_reason(last.refused.error), "mediator: refused: %s",
-				       last.refused.text);
+			return because(why, channel_reason(last.refused.error),
+				       "mediator: refused: %s", last.refused.text);
 		return because(why, VGPU_EDEVLOST, "mediator: closed the connection");
 	}
 	if (rc < 0)
@@ -131,10 +132,11 @@ static int connect_failed(struct cause *why, int error)
 			       strerror(error));
 	case EACCES:
 	case EPERM:
-		return because(why, VGPU_EACCES,
-			       "connect: %s: the socket's group may use it; see `client_socket_group` in "
-			       "gpu_mediator.conf(5)",
-			       strerror(error));
+		return because(
+			why, VGPU_EACCES,
+			"connect: %s: the socket's group may use it; see `client_socket_group` in "
+			"gpu_mediator.conf(5)",
+			strerror(error));
 	case EAGAIN:
 		return because(why, VGPU_ETIMEDOUT, "connect: the mediator accepts no connections");
 	default:
@@ -183,9 +185,9 @@ static int greet(struct unix_transport *u, struct vgpu_msg_welcome *welcome, int
 		return rc;
 	if (m.frame.type == VGPU_MSG_REFUSED)
 		return because(why, channel_reason(m.refused.error), "mediator: refused: %s",
-			       VGPU_VERSION_MAJOR(m.refused.version) == VGPU_PROTOCOL_MAJOR ?
-				       m.refused.text :
-				       "it speaks another protocol version");
+			       VGPU_VERSION_MAJOR(m.refused.version) == VGPU_PROTOCOL_MAJOR
+				       ? m.refused.text
+				       : "it speaks another protocol version");
 	if (m.frame.type != VGPU_MSG_WELCOME || (m.frame.seq != hello.frame.seq))
 		return because(why, VGPU_EPROTO, "mediator: greeted with message %u", m.frame.type);
 	if (VGPU_VERSION_MAJOR(m.welcome.version) != VGPU_PROTOCOL_MAJOR)

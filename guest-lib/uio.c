@@ -26,16 +26,18 @@ int uio_open(const struct device *d, struct cause *why)
 	if (entries)
 		closedir(entries);
 	if (!path[0])
-		return because(why, VGPU_ENOTBOUND,
-			       "uio_pci_generic made no uio node for it: has the device an INTx line?");
+		return because(
+			why, VGPU_ENOTBOUND,
+			"uio_pci_generic made no uio node for it: has the device an INTx line?");
 	fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (fd >= 0)
 		return fd;
 	if (errno == EACCES || errno == EPERM)
-		return because(why, VGPU_EACCES,
-			       "open %s: %m: is this user in group vgpu? as root: adduser USER vgpu, then "
-			       "log in again",
-			       path);
+		return because(
+			why, VGPU_EACCES,
+			"open %s: %m: is this user in group vgpu? as root: adduser USER vgpu, then "
+			"log in again",
+			path);
 	return because(why, error_from_errno(-errno), "open %s: %m", path);
 }
 

@@ -160,14 +160,18 @@ static void map_channel(struct fake_host *h, int memory)
 static int take_message(struct fake_host *h, const union frame_message *m, const int *fds)
 {
 	struct vgpu_msg_welcome welcome = {
-		.frame = { .type = VGPU_MSG_WELCOME, .length = sizeof(welcome), .seq = m->frame.seq },
+		.frame = { .type = VGPU_MSG_WELCOME,
+			   .length = sizeof(welcome),
+			   .seq = m->frame.seq },
 		.magic = VGPU_SOCKET_MAGIC,
 		.version = h->script.version ? h->script.version : VGPU_PROTOCOL_VERSION,
 		.max_channels = 1,
 		.max_window_bytes = h->script.max_bytes ? h->script.max_bytes : 1u << 30,
 	};
 	struct vgpu_msg_refused refused = {
-		.frame = { .type = VGPU_MSG_REFUSED, .length = sizeof(refused), .seq = m->frame.seq },
+		.frame = { .type = VGPU_MSG_REFUSED,
+			   .length = sizeof(refused),
+			   .seq = m->frame.seq },
 		.magic = VGPU_SOCKET_MAGIC,
 		.version = VGPU_PROTOCOL_VERSION,
 		.error = h->script.refuse,
@@ -263,8 +267,8 @@ static void end_connection(struct fake_host *h)
 		close(h->to_guest);
 	h->to_host = h->to_guest = -1;
 	if (h->memory) {
-		h->guest_closed = (int32_t)shm_load_acquire(
-			fake_host_index(h, VGPU_INDEX_GUEST_CLOSED));
+		h->guest_closed =
+			(int32_t)shm_load_acquire(fake_host_index(h, VGPU_INDEX_GUEST_CLOSED));
 		munmap(h->memory, h->bytes);
 	}
 	h->memory = NULL;

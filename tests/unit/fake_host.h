@@ -28,13 +28,13 @@ enum fake_fate {
 };
 
 struct fake_script {
-	uint32_t version;      /* in WELCOME; 0: the right one */
-	int32_t refuse;        /* REFUSED with this error instead of WELCOME */
-	const char *text;      /* of REFUSED and of a failing OPENED */
-	uint64_t max_bytes;    /* 0: plenty */
-	int32_t open_status;   /* of OPENED */
-	int deaf;              /* accept, and never answer anything */
-	int32_t reason;        /* of FAKE_CLOSED */
+	uint32_t version;    /* in WELCOME; 0: the right one */
+	int32_t refuse;      /* REFUSED with this error instead of WELCOME */
+	const char *text;    /* of REFUSED and of a failing OPENED */
+	uint64_t max_bytes;  /* 0: plenty */
+	int32_t open_status; /* of OPENED */
+	int deaf;            /* accept, and never answer anything */
+	int32_t reason;      /* of FAKE_CLOSED */
 	/* NULL: serve well. Called with the good answer in *rsp. */
 	enum fake_fate (*answer)(struct fake_host *h, const struct vgpu_request *req,
 				 struct vgpu_response *rsp);
@@ -59,9 +59,9 @@ struct fake_host {
 	struct spsc_producer rsp;
 	uint8_t *window;
 	uint64_t requests;
-	int closes;               /* CLOSE messages seen */
-	_Atomic int connections;  /* accepted so far */
-	_Atomic int disconnected; /* connections that ended */
+	int closes;                   /* CLOSE messages seen */
+	_Atomic int connections;      /* accepted so far */
+	_Atomic int disconnected;     /* connections that ended */
 	_Atomic int32_t guest_closed; /* what the guest left there, last connection */
 	char peer_name[64];
 };
