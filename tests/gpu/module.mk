@@ -8,3 +8,5 @@ check-gpu: $(if $(GPU_BUNDLE),,vm-image $(B)/host/gpu_mediator cuda) ## the main
 	$(Q)GPU_BUNDLE='$(GPU_BUNDLE)' timeout 900 tests/gpu/check-gpu.sh $(abspath $(B))
 
 .PHONY: gpu-bundle check-gpu
+
+include tests/gpu/cuda.mk
