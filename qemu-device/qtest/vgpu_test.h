@@ -23,7 +23,8 @@
 #define HANG_MS 20000
 
 #define WITH_WINDOW 1u
-#define WITH_MEDIATOR 2u
+#define WITH_MEDIATOR 2u         /* QEMU listens: no wait for a reconnect */
+#define WITH_RECONNECT 4u        /* QEMU connects, as it does to a mediator */
 #define NO_DEVICE "no device"
 
 typedef struct Vm {
@@ -35,8 +36,8 @@ typedef struct Vm {
     char *dir;                  /* private, for the socket and the log */
     char *socket_path;
     char *log_path;
-    int listener;               /* -1: no mediator */
-    int sock;                   /* the accepted connection; -1: none */
+    int listener;               /* -1: QEMU listens, or there is none */
+    int sock;                   /* the connection; -1: none */
 } Vm;
 
 typedef struct Frame {
@@ -71,7 +72,7 @@ unsigned guest_errors(Vm *vm);
     } while (0)
 
 /* The mediator */
-void mediator_accept(Vm *vm);
+void mediator_attach(Vm *vm);
 void mediator_receive(Vm *vm, uint32_t type, Frame *frame);
 bool mediator_is_idle(Vm *vm);
 void mediator_send(Vm *vm, const void *msg, size_t length);
@@ -79,7 +80,7 @@ void mediator_hang_up(Vm *vm);
 /* Wait until the device hangs up on us. */
 void mediator_expect_hang_up(Vm *vm);
 void mediator_welcome(Vm *vm, uint32_t seq);
-/* accept, HELLO, WELCOME */
+/* attach, HELLO, WELCOME */
 void mediator_connect(Vm *vm);
 void mediator_opened(Vm *vm, uint32_t seq, uint32_t channel, int32_t status,
                      const char *text);

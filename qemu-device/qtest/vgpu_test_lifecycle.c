@@ -112,8 +112,8 @@ static void test_hotplug(void)
         /* a worker that does not know yet */
         g_assert_cmpint(write(frame.fds[2], "1234567", 8), ==, 8);
         frame_close_fds(&frame);
-        /* the chardev goes on connecting, now for nobody */
-        mediator_accept(vm);
+        /* the chardev lives on, now for nobody */
+        mediator_attach(vm);
         mediator_hang_up(vm);
     }
     vm_stop(vm);

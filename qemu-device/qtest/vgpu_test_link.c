@@ -27,11 +27,11 @@ static uint32_t generation(Vm *vm)
 
 static void test_hello(void)
 {
-    Vm *vm = vm_start(WITH_WINDOW | WITH_MEDIATOR,
+    Vm *vm = vm_start(WITH_WINDOW | WITH_RECONNECT,
                       "-name 'a vm' -uuid " UUID_TEXT);
     Frame frame;
 
-    mediator_accept(vm);
+    mediator_attach(vm);
     mediator_receive(vm, VGPU_MSG_HELLO, &frame);
     g_assert_cmpuint(frame.head.length, ==, sizeof(frame.hello));
     g_assert_cmphex(frame.hello.magic, ==, VGPU_SOCKET_MAGIC);
@@ -54,7 +54,7 @@ static void test_anonymous_hello(void)
     Vm *vm = start();
     Frame frame;
 
-    mediator_accept(vm);
+    mediator_attach(vm);
     mediator_receive(vm, VGPU_MSG_HELLO, &frame);
     g_assert_cmpmem(frame.hello.uuid, 16, zero, 16);
     g_assert_cmpmem(frame.hello.name, 64, zero, 64);
@@ -89,7 +89,7 @@ static void test_fragments(void)
 
 static void test_loss_and_return(void)
 {
-    Vm *vm = start();
+    Vm *vm = vm_start(WITH_WINDOW | WITH_RECONNECT, NULL);
     Frame frame;
 
     mediator_connect(vm);
@@ -146,7 +146,7 @@ static void refuse(Vm *vm, int32_t error, const char *text)
     };
     Frame frame;
 
-    mediator_accept(vm);
+    mediator_attach(vm);
     mediator_receive(vm, VGPU_MSG_HELLO, &frame);
     msg.frame.seq = frame.head.seq;
     g_strlcpy(msg.text, text, sizeof(msg.text));
@@ -157,7 +157,7 @@ static void refuse(Vm *vm, int32_t error, const char *text)
 /* The guest learns why; a mediator that takes it later makes it forget. */
 static void test_refused(void)
 {
-    Vm *vm = start();
+    Vm *vm = vm_start(WITH_WINDOW | WITH_RECONNECT, NULL);
     struct vgpu_mbox_opened result;
 
     refuse(vm, VGPU_EVERSION, "protocol 2.0 here,\n1.0 there");
@@ -235,7 +235,7 @@ static void test_bad_welcome(void)
             .version = VGPU_PROTOCOL_VERSION,
         };
 
-        mediator_accept(vm);
+        mediator_attach(vm);
         mediator_receive(vm, VGPU_MSG_HELLO, &frame);
         msg.frame.seq = frame.head.seq;
         damage(&msg, &damages[i]);
@@ -265,7 +265,7 @@ static void test_bad_refused(void)
             .error = VGPU_EQUOTA,
         };
 
-        mediator_accept(vm);
+        mediator_attach(vm);
         mediator_receive(vm, VGPU_MSG_HELLO, &frame);
         msg.frame.seq = frame.head.seq;
         damage(&msg, &damages[i]);
@@ -407,7 +407,7 @@ static void test_descriptors_sent(void)
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
     c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &vm->listener, sizeof(int));
+    memcpy(CMSG_DATA(c), &vm->sock, sizeof(int));
     g_assert_cmpint(sendmsg(vm->sock, &msg, MSG_NOSIGNAL), ==, sizeof(pong));
     mediator_expect_hang_up(vm);
     g_assert_cmpint(mbox_wait(vm), ==, VGPU_EDEVLOST);
@@ -425,7 +425,7 @@ static void test_peer_does_not_read(void)
     int32_t status = 0;
     Frame frame;
 
-    mediator_accept(vm);
+    mediator_attach(vm);
     mediator_receive(vm, VGPU_MSG_HELLO, &frame);
     mediator_welcome(vm, frame.head.seq);
     reg_wait(vm, VGPU_REG_MEDIATOR, VGPU_MEDIATOR_CONNECTED, 1);

@@ -11,12 +11,21 @@ static bool readable(int fd, int ms)
     return poll(&p, 1, ms) == 1;
 }
 
-void mediator_accept(Vm *vm)
+void mediator_attach(Vm *vm)
 {
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
     g_assert_cmpint(vm->sock, ==, -1);
-    g_assert_true(readable(vm->listener, HANG_MS));
-    vm->sock = accept4(vm->listener, NULL, NULL, SOCK_CLOEXEC);
+    if (vm->listener >= 0) {
+        g_assert_true(readable(vm->listener, HANG_MS));
+        vm->sock = accept4(vm->listener, NULL, NULL, SOCK_CLOEXEC);
+        g_assert_cmpint(vm->sock, >=, 0);
+        return;
+    }
+    vm->sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     g_assert_cmpint(vm->sock, >=, 0);
+    g_strlcpy(addr.sun_path, vm->socket_path, sizeof(addr.sun_path));
+    g_assert_cmpint(connect(vm->sock, (void *)&addr, sizeof(addr)), ==, 0);
 }
 
 static void take_fds(struct msghdr *msg, Frame *frame)
@@ -111,7 +120,7 @@ void mediator_connect(Vm *vm)
 {
     Frame frame;
 
-    mediator_accept(vm);
+    mediator_attach(vm);
     mediator_receive(vm, VGPU_MSG_HELLO, &frame);
     mediator_welcome(vm, frame.head.seq);
     reg_wait(vm, VGPU_REG_MEDIATOR, VGPU_MEDIATOR_CONNECTED,

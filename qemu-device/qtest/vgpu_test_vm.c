@@ -55,16 +55,20 @@ Vm *vm_start(unsigned with, const char *more_args)
         g_string_append_printf(args, " -object memory-backend-memfd,id=w0,"
                                "size=%u", WINDOW_BYTES);
     }
-    if (with & WITH_MEDIATOR) {
+    if (with & WITH_RECONNECT) {
         listen_at(vm);
-        g_string_append_printf(args, " -chardev socket,id=m0,path=%s,"
-                               "reconnect=1", vm->socket_path);
+    }
+    if (with & (WITH_MEDIATOR | WITH_RECONNECT)) {
+        g_string_append_printf(args, " -chardev socket,id=m0,path=%s,%s",
+                               vm->socket_path, with & WITH_RECONNECT ?
+                               "reconnect=1" : "server=on,wait=off");
     }
     if (!later) {
         g_string_append_printf(args, " -device vgpu-stub,id=v0,addr=%u,"
                                "channels=%u", SLOT, CHANNELS);
         g_string_append(args, with & WITH_WINDOW ? ",memdev=w0" : "");
-        g_string_append(args, with & WITH_MEDIATOR ? ",chardev=m0" : "");
+        g_string_append(args, with & (WITH_MEDIATOR | WITH_RECONNECT) ?
+                        ",chardev=m0" : "");
         g_string_append_printf(args, " %s", more_args ?: "");
     }
     vm->qts = qtest_init(args->str);
