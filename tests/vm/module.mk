@@ -5,11 +5,17 @@ VM_LIBDIR := /usr/lib/x86_64-linux-gnu
 VM_FILES = $(B)/vgpu-cli:/usr/bin/vgpu-cli \
 	$(B)/libvgpuguest.so.0:$(VM_LIBDIR)/libvgpuguest.so.0 \
 	$(B)/tests/conformance/vgpu-conformance:/usr/bin/vgpu-conformance \
+	$(B)/tests/vm/vm-client:/usr/bin/vm-client \
 	udev/60-vgpu.rules:/usr/lib/udev/rules.d/60-vgpu.rules \
 	udev/vgpu-udev:/usr/lib/udev/vgpu-udev \
 	udev/vgpu.sysusers.conf:/usr/lib/sysusers.d/vgpu.conf
 VM_NEEDS = $(filter $(B)/%,$(foreach f,$(VM_FILES),$(firstword $(subst :, ,$(f)))))
 VM_TESTS := $(sort $(wildcard tests/vm/*.test))
+
+CFLAGS_tests_vm := -Iguest-lib
+$(B)/tests/vm/vm-client: $(B)/tests/vm/client.o | $(B)/libvgpuguest.so
+	$(call say,LD)
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) -L$(B) -lvgpuguest
 
 vm-image: $(VM_NEEDS) ## QEMU, kernel and image that the VM tests run
 	$(Q)tests/vm/prepare.sh $(B) $(VM_FILES)

@@ -58,7 +58,7 @@ for vm in "${vms[@]}"; do
 	vm_run "$vm" alice "cat > /tmp/loop <<'END'
 $loop
 END
-	vgpu-cli bench --count 1000000000 >/tmp/held.out 2>&1 & echo \$! >/tmp/held"
+	vm-client loop 100000 >/tmp/held.out 2>&1 & echo \$! >/tmp/held"
 done
 
 loops_run "$warm_up"
