@@ -229,7 +229,7 @@ static void fork_beside_a_busy_thread(void)
 /* A timeout that is too short for the work: it passes, and the handle stays usable. */
 static void timeout(void)
 {
-	const size_t n = 4 << 20;
+	const size_t n = test.quick ? 2 << 20 : 16 << 20;
 	auto_free float *v = calloc(n, sizeof(float));
 	struct vgpu_options o = test_options();
 	int rc = 0, late = 0;
@@ -250,7 +250,7 @@ static void timeout(void)
 		return;
 	}
 	EXPECT(0, rc);
-	for (int i = test_rounds(20); i > 0; i--) {
+	for (int i = test_rounds(5); i > 0; i--) {
 		rc = vgpu_vector_add(g, v, v, v, n, NULL);
 		CHECK(rc == 0 || rc == VGPU_ETIMEDOUT, "(%s)", vgpu_strerrorname(rc));
 		late += rc == VGPU_ETIMEDOUT;
@@ -261,6 +261,8 @@ static void timeout(void)
 			;
 		CHECK(rc == 0 && !wrong, "(%s%s)", vgpu_strerrorname(rc), wrong ? ", wrong sum" : "");
 	}
+	if (!late)
+		test_skipped("this machine is too fast: nothing was late");
 }
 
 static void timeout_of_none(void)

@@ -9,7 +9,7 @@ FUZZ_SAN := address,undefined
 FUZZ_CFLAGS = -std=gnu11 -D_GNU_SOURCE -g -O1 $(WARNINGS) -Wno-unknown-pragmas -Wno-unknown-warning-option \
 	-Wno-missing-field-initializers -fno-omit-frame-pointer \
 	-fno-sanitize-recover=all -fsanitize=fuzzer-no-link,$(FUZZ_SAN) \
-	-DVGPU_RELEASE='"$(VERSION)"' -I. -Ibuild/include $(if $(WERROR),-Werror)
+	-DVGPU_RELEASE='"$(VERSION)"' -I. -Iguest-lib -Ibuild/include $(if $(WERROR),-Werror)
 
 # Archives: the linker takes from them what a target needs.
 FUZZ_HOST := $(FUZZ_B)/host.a
@@ -27,12 +27,16 @@ $(FUZZ_HOST) $(FUZZ_GUEST) $(FUZZ_COMMON):
 FUZZ_OF_frame := $(FUZZ_COMMON)
 FUZZ_OF_ring := $(FUZZ_COMMON)
 FUZZ_OF_response := $(FUZZ_GUEST) $(FUZZ_B)/host/worker_channel.o $(FUZZ_COMMON)
+FUZZ_OF_guest := $(FUZZ_GUEST) $(FUZZ_COMMON)
+FUZZ_OF_registers := $(FUZZ_GUEST) $(FUZZ_COMMON)
 fuzz_of = $(or $(FUZZ_OF_$(1)),$(FUZZ_HOST) $(FUZZ_COMMON))
 
 FUZZ_LIBS_config := -linih
-# The processes of the mediator's workers are the fuzzer's invention.
+FUZZ_LIBS_registers := -lpci
+# Worker processes, and the host that the library talks to, are the fuzzer's invention.
 FUZZ_LIBS_mediator := -levent_core $(addprefix -Wl$(comma)--wrap=,posix_spawn syscall waitpid kill \
 	posix_spawn_file_actions_adddup2 prlimit)
+FUZZ_LIBS_guest := -lpci $(addprefix -Wl$(comma)--wrap=,connect poll epoll_wait)
 
 FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 

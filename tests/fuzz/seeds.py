@@ -139,11 +139,31 @@ def mediator_seeds():
     yield "crashes", b"".join([start, dies[0], dies[1], connect[0], hello[0], open_[0]])
 
 
+def guest_seeds():
+    # mode, four calls, then the host's steps: welcome, opened, and an answer (4, how) a call
+    opened = bytes([0, 1])
+    for mode in range(4):
+        for call in range(8):
+            yield f"call-{call}-{mode}", bytes([mode] + [call] * 4) + opened + bytes([4, 0] * 60)
+    yield "add-pieces", bytes([1, 0xfa, 0xfb, 7, 7]) + opened + bytes([4, 0] * 80)
+    for how in range(0, 64, 3):
+        yield f"answer-{how}", bytes([1, 0, 2, 5, 7]) + opened + bytes([4, how] + [3] * 40)
+    yield "refused", bytes([0, 7, 7, 7, 7, 8 << 2 | 2, 0x15, 0xfc, 0xff, 0xff]) + b"no"
+    yield "hangs-up", bytes([0, 7, 7, 7, 7, 0, 255])
+
+
+def registers_seeds():
+    for mode in (0, 1, 2, 3, 0x10, 0x31, 0xf3):
+        yield f"mode-{mode}", bytes([mode, 0, NEAR_BELOW, 1, 3, NEAR_MAX, 2]) + bytes(8) + b"why"
+
+
 TARGETS = {
     "channel": channel_seeds,
     "frame": frame_seeds,
+    "guest": guest_seeds,
     "log": log_seeds,
     "mediator": mediator_seeds,
+    "registers": registers_seeds,
     "request": request_seeds,
     "response": response_seeds,
     "ring": ring_seeds,

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The whole guest library on the `unix` transport against a hostile mediator. The linker
+ * puts connect(), poll() and epoll_wait() aside: wherever the library would wait for the
+ * host, the host is this file, and does what the input says with socket and shared memory.
+ */
+#include "fuzz.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vgpuguest.h"
+#include "../../guest-lib/channel.h"
+#include "../../protocol/vgpu_socket.h"
+
+#define WAITS_MAX 100
+
+static struct {
+	struct input in;
+	int sock; /* the mediator's end; -1: hung up */
+	int waits;
+	uint8_t *shared; /* the channel, once OPEN brought it */
+	size_t bytes;
+	uint32_t rsp_prod;
+} host;
+
+static void hang_up(void)
+{
+	if (host.sock >= 0)
+		close(host.sock);
+	host.sock = -1;
+}
+
+static void say(const void *message, size_t n)
+{
+	if (host.sock >= 0)
+		(void)!send(host.sock, message, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void say_welcome(uint8_t how)
+{
+	struct vgpu_msg_welcome m = {
+		.frame = { VGPU_MSG_WELCOME, sizeof(m), 1, 0 },
+		.magic = VGPU_SOCKET_MAGIC,
+		.version = VGPU_PROTOCOL_VERSION,
+		.max_channels = 1,
+		.max_window_bytes = 1 << 20,
+	};
+
+	if (how & 1)
+		m.max_window_bytes = input_near(&host.in, CHANNEL_BYTES_MIN);
+	if (how & 2)
+		m.version = input_u32(&host.in);
+	say(&m, sizeof(m));
+}
+
+static void say_opened(uint8_t how)
+{
+	struct vgpu_msg_opened m = { .frame = { VGPU_MSG_OPENED, sizeof(m), 2, 0 } };
+
+	if (how & 1)
+		m.status = (int32_t)input_u32(&host.in);
+	if (how & 2)
+		m.channel = input_u8(&host.in);
+	if (how & 4)
+		input_bytes(&host.in, m.text, sizeof(m.text) - 1);
+	say(&m, sizeof(m));
+}
+
+static void say_other(uint8_t how)
+{
+	struct vgpu_msg_closed closed = { .frame = { VGPU_MSG_CLOSED, sizeof(closed), how & 3, 0 } };
+	struct vgpu_msg_refused refused = {
+		.frame = { VGPU_MSG_REFUSED, sizeof(refused), 0, 0 },
+		.magic = VGPU_SOCKET_MAGIC,
+		.version = VGPU_PROTOCOL_VERSION,
+		.error = (int32_t)input_u32(&host.in),
+	};
+	uint8_t raw[64];
+
+	if (how & 8) {
+		input_bytes(&host.in, refused.text, 100);
+		say(&refused, sizeof(refused));
+	} else if (how & 16) {
+		closed.reason = (int32_t)input_u32(&host.in);
+		say(&closed, sizeof(closed));
+	} else {
+		input_bytes(&host.in, raw, sizeof(raw));
+		say(raw, 1 + (how >> 2));
+	}
+}
+
+static void speak(void)
+{
+	uint8_t op = input_u8(&host.in);
+
+	switch (op % 4) {
+	case 0:
+		say_welcome(op >> 2);
+		break;
+	case 1:
+		say_opened(op >> 2);
+		break;
+	case 2:
+		say_other(op >> 2);
+		break;
+	default:
+		if (op > 200)
+			hang_up();
+	}
+}
+
+/* Read what the library sent; the memory that OPEN brings is ours to write, too. */
+static void listen_once(void)
+{
+	union {
+		char buf[CMSG_SPACE(3 * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	char bytes[512];
+	struct iovec iov = { bytes, sizeof(bytes) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control.buf,
+			      .msg_controllen = sizeof(control.buf) };
+	struct cmsghdr *c;
+	struct stat st;
+	int fds[3];
+
+	if (host.sock < 0 || recvmsg(host.sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) <= 0)
+		return;
+	c = CMSG_FIRSTHDR(&msg);
+	if (!c)
+		return;
+	MUST(c->cmsg_len == CMSG_LEN(sizeof(fds)) && !host.shared);
+	memcpy(fds, CMSG_DATA(c), sizeof(fds));
+	MUST(fstat(fds[0], &st) == 0);
+	host.bytes = (size_t)st.st_size;
+	host.shared = mmap(NULL, host.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
+	MUST(host.shared != MAP_FAILED);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+}
+
+static uint32_t *word(uint32_t offset)
+{
+	return (uint32_t *)(void *)(host.shared + VGPU_PAGE_BYTES + offset);
+}
+
+/* Answer the request that waits, nearly rightly. */
+static void answer(uint8_t how)
+{
+	const uint8_t *reqs = host.shared + 2 * VGPU_PAGE_BYTES;
+	uint8_t *rsps = host.shared + 2 * VGPU_PAGE_BYTES + CHANNEL_ENTRIES * 128;
+	uint32_t slot = host.rsp_prod % CHANNEL_ENTRIES;
+	struct vgpu_request req;
+	struct vgpu_response rsp = { 0 };
+
+	memcpy(&req, reqs + slot * sizeof(req), sizeof(req));
+	rsp.id = req.id;
+	if (req.cmd == VGPU_CMD_QUERY_STATUS)
+		rsp.data_len = req.data_len;
+	if (req.cmd == VGPU_CMD_VECTOR_ADD)
+		memcpy(rsp.data, req.args + 24, 4); /* elements = n */
+	if (how & 1)
+		rsp.status = VGPU_EINVAL - input_u8(&host.in);
+	if (how & 2)
+		rsp.data_len = (uint32_t)input_near(&host.in, host.bytes);
+	if (how & 4)
+		input_bytes(&host.in, rsp.data, sizeof(rsp.data));
+	if ((how & 24) == 24)
+		rsp.id = input_u32(&host.in);
+	if ((how & 40) == 40)
+		rsp.reserved = 1;
+	if ((how & 48) == 48) /* what it wrote into the window */
+		input_bytes(&host.in, host.shared + CHANNEL_OVERHEAD, 300);
+	memcpy(rsps + slot * sizeof(rsp), &rsp, sizeof(rsp));
+	*word(VGPU_INDEX_RSP_PROD) = ++host.rsp_prod;
+	*word(VGPU_INDEX_REQ_CONS) += 1;
+}
+
+static void meddle(void)
+{
+	uint8_t op = input_u8(&host.in);
+
+	switch (op % 8) {
+	case 0:
+		*word(op / 8 % 8 * 128) = input_u32(&host.in);
+		break;
+	case 1:
+		host.shared[input_u32(&host.in) % host.bytes] = op;
+		break;
+	case 2:
+		speak();
+		break;
+	case 3:
+		if (op > 230)
+			hang_up();
+		break;
+	default:
+		answer(input_u8(&host.in));
+	}
+}
+
+/* The library waits: one step of the host. In the end there is no host. */
+static void step(void)
+{
+	listen_once();
+	if (!host.in.left || ++host.waits > WAITS_MAX)
+		hang_up();
+	else if (host.shared)
+		meddle();
+	else
+		speak();
+}
+
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t length);
+int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout_ms);
+int __wrap_epoll_wait(int epoll, struct epoll_event *events, int n, int timeout_ms);
+
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t length)
+{
+	int pair[2];
+
+	MUST(address->sa_family == AF_UNIX && length > 2);
+	MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
+	MUST(dup3(pair[0], fd, O_CLOEXEC) == fd);
+	close(pair[0]);
+	host.sock = pair[1];
+	return 0;
+}
+
+int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+	MUST(n == 1);
+	step();
+	fds->revents = POLLIN;
+	/* whoever only looks may also be told that there is nothing */
+	return timeout_ms == 0 && host.sock >= 0 && host.in.left ? input_u8(&host.in) & 1 : 1;
+}
+
+int __wrap_epoll_wait(int epoll, struct epoll_event *events, int n, int timeout_ms)
+{
+	(void)epoll;
+	(void)n;
+	step();
+	events->events = EPOLLIN;
+	/* a timeout, sometimes, where there can be one */
+	return timeout_ms >= 0 && host.in.left && input_u8(&host.in) % 4 == 0 ? 0 : 1;
+}
+
+static void check_rc(int rc, const struct vgpu *g)
+{
+	MUST(rc == 0 || (rc <= VGPU_EINVAL && rc > VGPU_EINVAL - 1000) || rc > 0);
+	MUST(!*vgpu_last_error(g) == !rc);
+	MUST(vgpu_strerror(rc));
+}
+
+static void add(struct vgpu *g, size_t n)
+{
+	float *a = calloc(n, sizeof(float)), *b = calloc(n, sizeof(float));
+	float *c = calloc(n, sizeof(float));
+	struct vgpu_vector_add_result r;
+	int rc;
+
+	MUST(a && b && c);
+	rc = vgpu_vector_add(g, a, b, c, n, &r);
+	check_rc(rc, g);
+	MUST(memchr(r.device, 0, sizeof(r.device)));
+	if (rc == 0)
+		MUST(r.elements == n);
+	free(a);
+	free(b);
+	free(c);
+}
+
+static void call(struct vgpu *g, uint8_t op)
+{
+	uint8_t data[64] = { 0 }, args[104] = { 0 }, reply[48];
+	size_t n = op >> 3;
+	struct vgpu_status s;
+	int rc;
+
+	switch (op % 8) {
+	case 0:
+	case 1:
+		rc = vgpu_query_status(g, &s);
+		check_rc(rc, g);
+		if (rc == 0)
+			MUST(memchr(s.device, 0, sizeof(s.device)) && memchr(s.vm, 0, sizeof(s.vm)) &&
+			     memchr(s.mediator, 0, sizeof(s.mediator)));
+		break;
+	case 2:
+	case 3:
+		add(g, 1 + (size_t)(op >> 3) * 97);
+		break;
+	case 4:
+		check_rc(vgpu_message(g, "fuzz"), g);
+		break;
+	case 5:
+		rc = vgpu_call(g, op, args, sizeof(args), data, &n, reply);
+		check_rc(rc, g);
+		MUST(n <= sizeof(data));
+		break;
+	case 6:
+		check_rc(vgpu_vector_add_self_test(g, NULL), g);
+		break;
+	default:
+		check_rc(vgpu_nop(g), g);
+	}
+}
+
+static void quiet(void *opaque, enum vgpu_log_level level, const char *text)
+{
+	(void)opaque;
+	(void)level;
+	MUST(*text && !strchr(text, '\n'));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct vgpu_options o;
+	uint8_t calls[4], mode;
+	struct vgpu *g;
+
+	memset(&host, 0, sizeof(host));
+	host.in = (struct input){ data, size };
+	host.sock = -1;
+	mode = input_u8(&host.in);
+	input_bytes(&host.in, calls, sizeof(calls));
+	vgpu_options_init(&o);
+	o.device = "unix:/fuzz";
+	o.spin_us = 0;
+	o.log = quiet;
+	o.log_level = VGPU_LOG_DEBUG;
+	o.window_bytes = mode & 1 ? 4096 : 0;
+	o.timeout_ms = mode & 2 ? 60000 : -1;
+	if (vgpu_open(&g, &o) == 0) {
+		for (size_t i = 0; i < sizeof(calls); i++)
+			call(g, calls[i]);
+		vgpu_close(g);
+	} else {
+		MUST(!g && *vgpu_last_error(NULL));
+	}
+	hang_up();
+	if (host.shared)
+		munmap(host.shared, host.bytes);
+	return 0;
+}
