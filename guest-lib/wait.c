@@ -108,6 +108,7 @@ int wait_response(struct vgpu *vgpu, struct vgpu_response *rsp, int64_t deadline
 		lost = t->ops->check(t, why);
 		if (lost && !spsc_pending(&ch->rsp)) /* the last answer may have come before */
 			return end_lost(vgpu, lost, why);
+		why->text[0] = '\0'; /* what the look found is no failure of this call */
 		if (rc == -ETIMEDOUT && !lost)
 			return because(why, VGPU_ETIMEDOUT, "request %u: no answer in time",
 				       ch->oldest_id);
