@@ -96,7 +96,7 @@ lab_vm() {
 # run_is NAME USER COMMAND EXIT REGEX DESCRIPTION: exit code and output (both streams) fit.
 run_is() {
 	vm_run "$1" "$2" "$3"
-	if [ "$VM_RC" = "$4" ] && grep -qE -- "$5" <<<"$VM_OUT$VM_ERR"; then
+	if [ "$VM_RC" = "$4" ] && grep -qE -- "$5" <<<"$VM_OUT"$'\n'"$VM_ERR"; then
 		tap_result 0 "$6"
 		return
 	fi
