@@ -72,6 +72,14 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static json_object *microseconds(double us)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.3f", us);
+	return json_object_new_double_s(us, text);
+}
+
 static void report(struct cli *cli, json_object *list, const char *name, float *us)
 {
 	json_object *o = json_object_new_object();
@@ -87,10 +95,10 @@ static void report(struct cli *cli, json_object *list, const char *name, float *
 		  us[0], p50, p99, sum / (double)n);
 	json_object_object_add(o, "mode", json_object_new_string(name));
 	json_object_object_add(o, "round_trips", json_object_new_uint64(n));
-	json_object_object_add(o, "min_us", json_object_new_double(us[0]));
-	json_object_object_add(o, "p50_us", json_object_new_double(p50));
-	json_object_object_add(o, "p99_us", json_object_new_double(p99));
-	json_object_object_add(o, "mean_us", json_object_new_double(sum / (double)n));
+	json_object_object_add(o, "min_us", microseconds(us[0]));
+	json_object_object_add(o, "p50_us", microseconds(p50));
+	json_object_object_add(o, "p99_us", microseconds(p99));
+	json_object_object_add(o, "mean_us", microseconds(sum / (double)n));
 	json_object_array_add(list, o);
 }
 
