@@ -7,7 +7,7 @@
 # this machine's; the same in one file is BUILD-DIR/gpu-bundle.tar.gz.
 #
 #   bin/    QEMU, gpu_mediator and its cuda backend (if nvcc made one), vgpu-cli,
-#           the conformance suite
+#           the conformance suite, the cuda backend's own test, the benchmarks
 #   lib/    the libraries they need, but for the C library's own; found through
 #           $ORIGIN
 #   share/  firmware, kernel, image
@@ -48,6 +48,8 @@ mkdir -p "$tmp"/{bin,lib,share/qemu}
 
 programs=("$VM_QEMU/bin/qemu-system-x86_64" "$LAB_MEDIATOR" "$LAB_CLI" "$LAB_CONFORMANCE")
 [ ! -e "$LAB_CUDA" ] || programs+=("$LAB_CUDA")
+programs+=("$build"/tests/gpu/cuda_backend "$build"/tests/bench/{round_trip,coldstart,coldstart_client})
+[ ! -e "$build/tests/bench/native_coldstart" ] || programs+=("$build/tests/bench/native_coldstart")
 for p in "${programs[@]}"; do
 	add_program "$p"
 done

@@ -41,6 +41,27 @@ like "$out" 'Vector add passed: 1024 elements' "it verified 1,024 elements"
 like "$out" "$device" "it names the device"
 diag "$out"
 
+# The backend by itself, and what it costs, while nobody else uses the GPU.
+tool() { # NAME: in the bundle, or where it was built
+	local f
+	for f in "$(dirname "$LAB_MEDIATOR")/$1" "$build/tests/gpu/$1" "$build/tests/bench/$1"; do
+		[ -x "$f" ] && echo "$f" && return
+	done
+	echo "$1"
+}
+if [ "$backend" = cuda ]; then
+	out=$(timeout 300 "$(tool cuda_backend)" "$LAB_CUDA" 2>&1)
+	is "$?" 0 "the cuda backend agrees with the CPU"
+	diag "$out"
+	out=$(timeout 200 "$(tool coldstart)" --cuda-library "$LAB_CUDA" "$LAB_MEDIATOR" \
+		"$(tool coldstart_client)" "$(tool native_coldstart)" 2>&1)
+	is "$?" 0 "cold start"
+	diag "$out"
+	out=$(timeout 200 "$(tool round_trip)" "$LAB_MEDIATOR" 2>&1)
+	is "$?" 0 "round trips"
+	diag "$out"
+fi
+
 lab_mediator_start
 export VGPU_DEVICE=unix:$VM_WORK/host/client.sock
 cli() {

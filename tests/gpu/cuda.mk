@@ -12,4 +12,7 @@ cuda-test: $(CUDA_TEST) cuda ## build what check-cuda runs
 check-cuda: $(CUDA_TEST) cuda ## the cuda backend alone against the CPU; skips without a GPU
 	$(Q)prove --exec 'timeout -k 5 300' $(CUDA_TEST) :: $(B)/host/gpu_mediator_cuda.so
 
+gpu-bundle: cuda-test bench-programs
+check-gpu: $(if $(GPU_BUNDLE),,cuda-test bench-programs)
+
 .PHONY: cuda-test check-cuda
