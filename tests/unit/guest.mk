@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# test_*.c: the guest library, what it shares with the host, and vgpu-cli. Each is a program of
+# its own, linked with the library's objects, so that what is private can be tested, too.
+
+GUEST_TEST_A := $(B)/tests/unit/guest.a
+GUEST_TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
+CLI_HOST := $(B)/tests/unit/cli_host
+CFLAGS_tests_unit += -Iguest-lib -pthread
+UNIT_TESTS += $(GUEST_TESTS) tests/unit/test_cli.sh
+
+# An archive: the linker takes from it what a test needs and does not have itself.
+$(GUEST_TEST_A): $(GUEST_OBJS) $(COMMON_OBJS) $(B)/tests/unit/fake_host.o
+	@mkdir -p $(@D)
+	$(call say,AR)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(GUEST_TESTS): %: %.o $(GUEST_TEST_A)
+	$(call say,LD)
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(GUEST_LIBS) -lcmocka
+
+$(CLI_HOST): %: %.o $(GUEST_TEST_A)
+	$(call say,LD)
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(GUEST_LIBS)
+
+check-unit check-unit-guest: export VGPU_BUILD := $(B)
+check-unit: $(CLI_HOST) $(CLI)
+check-unit-guest: $(GUEST_TESTS) $(CLI_HOST) $(CLI) ## unit tests of library, shared code and vgpu-cli
+	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP prove --exec 'timeout -k 5 180' $(GUEST_TESTS) tests/unit/test_cli.sh
+
+.PHONY: check-unit-guest
