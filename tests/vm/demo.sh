@@ -25,13 +25,13 @@ type_in_vm() {
 
 # Join this terminal to the VM's second console until the shell there ends.
 shell_in_vm() {
-	local saved size reader
+	local saved size reader writer
 	saved=$(stty -g)
 	size=$(stty size)
 	say "A shell in the VM, as user alice; leave it with: exit"
 	VM_RUN_TIMEOUT=86400
-	vm_send demo root "stty rows ${size% *} cols ${size#* } </dev/hvc0
-		HOME=/home/alice setsid cttyhack su -s /bin/sh alice </dev/hvc0 >/dev/hvc0 2>&1"
+	vm_send demo root "chown alice /dev/hvc0; stty rows ${size% *} cols ${size#* } </dev/hvc0; cd /home/alice
+		HOME=/home/alice setsid -c su -s /bin/sh alice </dev/hvc0 >/dev/hvc0 2>&1"
 	stty raw -echo
 	cat "$VM_WORK/shell.out" &
 	reader=$!
@@ -50,7 +50,7 @@ make --no-print-directory -j2 all vm-image || die "build failed"
 . tests/vm/lab.sh
 
 say "2. The mediator, on this machine"
-LAB_BACKEND=auto lab_mediator_start
+LAB_BACKEND=auto LAB_LOG_LEVEL=info lab_mediator_start
 echo "gpu_mediator runs as process $lab_mediator_pid; it says:"
 sed 's/^/    /' "$LAB_LOG"
 
@@ -63,7 +63,7 @@ echo
 echo "udev has bound it to uio_pci_generic and opened it to group vgpu:"
 type_in_vm "id; ls -lL /dev/vgpu0"
 
-say "4. A user in that VM uses the GPU of this machine"
+say "4. A user in that VM computes on this machine; each result names what executed it"
 failed=()
 type_in_vm "vgpu-cli nop"
 type_in_vm "vgpu-cli vector_add"

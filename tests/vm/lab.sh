@@ -18,12 +18,13 @@ VM_SOCKET=$VM_WORK/host/device.sock
 lab_mediator_pid=
 mkdir "$VM_WORK/host"
 
-# Written anew for each start; LAB_LIMITS, LAB_BACKEND and LAB_POOL change it.
+# Written anew for each start; LAB_LIMITS, LAB_LOG_LEVEL, LAB_BACKEND and LAB_POOL
+# change it.
 lab_mediator_config() {
 	cat <<-END
 		[mediator]
 		log = stderr
-		log_level = debug
+		log_level = ${LAB_LOG_LEVEL:-debug}
 		pid_file = $VM_WORK/host/pid
 		pool_size = ${LAB_POOL:-2}
 		[backend]
