@@ -3,7 +3,9 @@
 #
 # Build QEMU from Debian's source package with vgpu-stub in it.
 #
-#   build-qemu.sh [--suite bookworm|bookworm-backports] [--print]
+#   build-qemu.sh [--suite bookworm|bookworm-backports|trixie] [--print]
+#
+# bookworm has QEMU 7.2, the other two have 10.0.
 #
 # --print: nothing but the result's directory on stdout; progress goes to
 # stderr. The result holds
@@ -31,8 +33,8 @@ while [ $# -gt 0 ]; do
 done
 
 case $SUITE in
-bookworm | bookworm-backports) ;;
-*) die "suite '$SUITE': not one of bookworm, bookworm-backports" ;;
+bookworm | bookworm-backports | trixie) ;;
+*) die "suite '$SUITE': not one of bookworm, bookworm-backports, trixie" ;;
 esac
 
 CACHE=$VGPU_CACHE/qemu
@@ -83,18 +85,23 @@ private_apt() {
 		-o APT::Sandbox::User= -o Acquire::Languages=none "$@"
 }
 
-# The configured Debian archives as deb-src lines. apt itself reads its
-# configuration, in whichever format it is.
+# The configured archives of bookworm as deb-src lines; apt itself reads its
+# configuration, in whichever format it is. Another suite lies on the same
+# server. QEMU 10.0 is built by a newer meson than bookworm's, which is in
+# bookworm-backports.
 private_sources() {
-	local entries='deb-src $(REPO_URI) $(RELEASE) $(COMPONENT)'
+	local lines server
 	mkdir -p "$APT/lists/partial" "$APT/cache/archives/partial"
-	apt-get indextargets --format "$entries" 'Created-By: Packages' |
-		grep -E ' bookworm[a-z-]* main$' | sort -u >"$APT/sources.list"
-	if [ "$SUITE" = bookworm-backports ]; then
-		sed -n 's| bookworm main$| bookworm-backports main|p' "$APT/sources.list" >"$APT/new"
-		mv "$APT/new" "$APT/sources.list"
-	fi
-	[ -s "$APT/sources.list" ] || die "apt: no archive of bookworm is configured"
+	lines=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+		grep -E ' bookworm(-security|-updates)? main$' | sort -u)
+	server=$(sed -n 's| bookworm main$||p' <<<"$lines" | head -n 1)
+	[ -n "$server" ] || die "apt: no archive of bookworm is configured"
+	if [ "$SUITE" = bookworm ]; then
+		sed 's|^|deb-src |' <<<"$lines"
+	else
+		echo "deb-src $server $SUITE main"
+		echo "deb $server bookworm-backports main"
+	fi >"$APT/sources.list"
 }
 
 newest_version() {
@@ -108,9 +115,17 @@ tree_of() {
 fetch_source() {
 	local tmp=$1
 	cd "$tmp"
-	private_apt apt-get source --only-source "qemu=$VERSION"
+	private_apt apt-get source --only-source "qemu=$VERSION" || {
+		echo "The archive does not have what its own index names; another suite may."
+		return 1
+	}
 	find . -maxdepth 1 -type f -delete
 	mv -T qemu-* source
+	if [ "$SUITE" != bookworm ]; then
+		private_apt apt-get download meson
+		dpkg -x meson_*.deb source/meson-of-debian
+		rm meson_*.deb
+	fi
 }
 
 # Find the version, fetch it, and put a hooked tree in place.
@@ -149,6 +164,7 @@ sync_files() {
 
 configure_qemu() {
 	cd "$TREE/build"
+	[ "$SUITE" = bookworm ] || export PYTHONPATH=$TREE/meson-of-debian/usr/lib/python3/dist-packages
 	../configure "${FLAGS[@]}"
 }
 

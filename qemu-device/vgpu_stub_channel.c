@@ -150,7 +150,8 @@ void vgpu_channel_close(VgpuChannel *ch)
 }
 
 /*
- * The mediator ended the channel: @seq is that of our CLOSE, or 0. The two may
+ * The mediator ended the channel: @seq is that of our CLOSE, or 0. @reason is 0
+ * where its worker ended in order. The two may
  * cross, and then both come; the second finds the channel closed, or open
  * again, and is dropped. False: there was nothing that could be closed.
  */

@@ -267,7 +267,7 @@ static bool handle_closed(VgpuStub *s, const void *frame, uint32_t seq,
     if (!channel_of(s, k, &ch, errp)) {
         return false;
     }
-    if (reason > 0 || (seq == 0 && reason == 0)) {
+    if (reason > 0) {
         error_setg(errp, "channel %u: reason %d is no error", k, reason);
         return false;
     }

@@ -8,7 +8,11 @@
 
 #include "../libqtest.h"
 #include "../libqos/pci.h"
+#if QEMU_VERSION_MAJOR >= 10
+#include "qobject/qdict.h"
+#else
 #include "qapi/qmp/qdict.h"
+#endif
 #include "vgpu_errors.h"
 #include "vgpu_pci.h"
 #include "vgpu_socket.h"

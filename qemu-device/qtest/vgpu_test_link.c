@@ -317,7 +317,7 @@ static void test_bad_closed(void)
         { offsetof(struct vgpu_frame, reserved), 0x80000000 },
         { offsetof(struct vgpu_msg_closed, channel), 1 },   /* not open */
         { offsetof(struct vgpu_msg_closed, channel), CHANNELS },
-        { offsetof(struct vgpu_msg_closed, reason), 0 },
+        { offsetof(struct vgpu_msg_closed, channel), 0xffffffff },
         { offsetof(struct vgpu_msg_closed, reason), 1 },
     };
     Vm *vm = start();

@@ -292,6 +292,8 @@ static void test_host_closes(void)
                     VGPU_IRQ_CHANNEL(2));
     channel_open(vm, 2, &frame);
     frame_close_fds(&frame);
+    mediator_closed(vm, 0, 2, 0);
+    channel_wait(vm, 2, VGPU_CHANNEL_CLOSED);
     vm_stop(vm);
 }
 
@@ -302,6 +304,8 @@ static void test_close_crosses(void)
     Frame frame;
     uint32_t seq;
 
+    channel_open(vm, 1, &frame);
+    frame_close_fds(&frame);
     channel_open(vm, 0, &frame);
     frame_close_fds(&frame);
     mbox_start_channel(vm, VGPU_MBOX_CLOSE, 0);
@@ -310,13 +314,18 @@ static void test_close_crosses(void)
     mediator_closed(vm, 0, 0, VGPU_EWORKER);
     g_assert_cmpint(mbox_wait(vm), ==, 0);
 
-    mbox_start_channel(vm, VGPU_MBOX_OPEN, 0);
-    mediator_receive(vm, VGPU_MSG_OPEN, &frame);
-    mediator_closed(vm, seq, 0, 0);
-    mediator_opened(vm, frame.head.seq, 0, 0, "");
-    g_assert_cmpint(mbox_wait(vm), ==, 0);
-    g_assert_cmpint(channel_state(vm, 0), ==, VGPU_CHANNEL_OPEN);
+    /* the late answer ends neither the channel's next life nor its next end */
+    channel_open(vm, 0, &frame);
     frame_close_fds(&frame);
+    mbox_start_channel(vm, VGPU_MBOX_CLOSE, 0);
+    mediator_receive(vm, VGPU_MSG_CLOSE, &frame);
+    mediator_closed(vm, seq, 0, 0);
+    mediator_closed(vm, 0, 1, VGPU_EWORKER);
+    channel_wait(vm, 1, VGPU_EWORKER);
+    g_assert_cmpint(channel_state(vm, 0), ==, VGPU_CHANNEL_CLOSING);
+    mediator_closed(vm, frame.head.seq, 0, 0);
+    g_assert_cmpint(mbox_wait(vm), ==, 0);
+    g_assert_cmpint(channel_state(vm, 0), ==, VGPU_CHANNEL_CLOSED);
     vm_stop(vm);
 }
 
