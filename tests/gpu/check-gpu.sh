@@ -73,7 +73,7 @@ like "$out" "backend $backend" "it ran on $backend"
 out=$(cli vector_add 20000000)
 like "$out" '^Vector add passed: 20000000 elements, 0 errors$' "of 20 million elements, in pieces"
 diag "$(cli status)"
-diag "$(cli bench --count 10000)"
+diag "$(cli bench --iterations 10000)"
 out=$(timeout 300 "$LAB_CONFORMANCE" --device "$VGPU_DEVICE" 2>&1)
 is "$?" 0 "conformance suite over unix"
 diag "$(grep -c '^ok ' <<<"$out") cases"
