@@ -382,7 +382,8 @@ static size_t worker_words(uint8_t *out, struct input *in)
 		m.text = (struct worker_text){ .type = how & 16 ? WORKER_LOG : WORKER_MESSAGE };
 		m.text.level = input_u8(in);
 		m.text.length = (uint32_t)input_near(in, sizeof(m.text.text));
-		input_bytes(in, m.text.text, 32);
+		memset(m.text.text, 't', sizeof(m.text.text)); /* no escapes: long ones stay long */
+		input_bytes(in, m.text.text, how >> 6 << 3);
 		n = how & 32 ? sizeof(m.text) : offsetof(struct worker_text, text) + 32;
 		break;
 	case 6:

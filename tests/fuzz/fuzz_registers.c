@@ -1,20 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * BAR0 of a device that is not what it says: identity and the mailbox's answers, as the
- * guest library reads them. The registers are plain memory here and answer at once.
+ * guest library reads them. Each read of a register is the input's next word; therefore
+ * the two files that read them are part of this one, with another regs_read().
  */
 #include "fuzz.h"
 
 #include "../../guest-lib/channel.h"
-#include "../../guest-lib/mailbox.h"
 #include "../../guest-lib/private.h"
 #include "../../guest-lib/regs.h"
 #include "../../protocol/vgpu_errors.h"
 
-static void put(uint32_t *regs, uint32_t offset, uint32_t value)
+static struct input in;
+
+static uint32_t device_read(const struct regs *r, uint32_t offset)
 {
-	regs[offset / 4] = value;
+	(void)r;
+	MUST(offset % 4 == 0 && offset < VGPU_REGS_BYTES);
+	switch (offset) {
+	/* right, mostly: or nothing that comes after it would be read */
+	case VGPU_REG_MAGIC:
+		return input_u8(&in) == 255 ? input_u32(&in) : VGPU_MAGIC;
+	case VGPU_REG_VERSION:
+		return input_u8(&in) == 255 ? input_u32(&in) : VGPU_PROTOCOL_VERSION;
+	case VGPU_REG_FEATURES:
+		return VGPU_FEATURES_ALL ^ (input_u8(&in) == 255);
+	case VGPU_REG_CHANNELS:
+		return (uint32_t)input_near(&in, VGPU_CHANNELS_MAX);
+	case VGPU_REG_SLICE_PAGES:
+		return (uint32_t)input_near(&in, 16);
+	case VGPU_REG_STATUS: {
+		uint8_t how = input_u8(&in);
+
+		return how < 32 ? (uint32_t)(VGPU_EINVAL - how) : how < 64 ? 0 : input_u32(&in);
+	}
+	default:
+		return input_u32(&in);
+	}
 }
+#define regs_read device_read
+#include "../../guest-lib/mailbox.c"
+#include "../../guest-lib/regs.c"
 
 /* One line, terminated, of printable characters as far as ASCII goes. */
 static void check_cause(const struct cause *why)
@@ -26,9 +52,9 @@ static void check_cause(const struct cause *why)
 		MUST((unsigned char)why->text[i] >= 0x20 && why->text[i] != 0x7f);
 }
 
-static void identify(const struct regs *r, struct input *in)
+static void identify(const struct regs *r)
 {
-	struct device d = { .address = "0000:00:04.0", .window_bytes = input_near(in, 64 << 20) };
+	struct device d = { .address = "0000:00:04.0", .window_bytes = input_near(&in, 64 << 10) };
 	struct cause why = { "" };
 	struct identity id;
 	int rc = regs_identify(r, &d, &id, &why);
@@ -57,29 +83,15 @@ static void mailbox(const struct regs *r, uint32_t channel)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct input in = { data, size };
-	uint8_t mode = input_u8(&in);
-	uint32_t *regs = calloc(1, VGPU_REGS_BYTES);
+	uint32_t *regs = calloc(1, VGPU_REGS_BYTES); /* what is written goes nowhere */
 	struct regs r = { .base = regs };
 
 	MUST(regs);
-	/* the rest of the input is the registers, over an identity that is right */
-	put(regs, VGPU_REG_MAGIC, VGPU_MAGIC);
-	put(regs, VGPU_REG_VERSION, VGPU_PROTOCOL_VERSION);
-	put(regs, VGPU_REG_FEATURES, VGPU_FEATURES_ALL);
-	put(regs, VGPU_REG_CHANNELS, 4);
-	put(regs, VGPU_REG_SLICE_PAGES, 4096);
-	for (int i = 0; i < (mode >> 4) && in.left; i++) {
-		uint32_t offset = input_u8(&in) % 8 * 4;
-
-		put(regs, VGPU_REG_MAGIC + offset, (uint32_t)input_near(&in, 16384));
-	}
-	if (mode & 1)
-		put(regs, VGPU_REG_SLICE_PAGES, (uint32_t)input_near(&in, 4096));
-	identify(&r, &in);
-	put(regs, VGPU_REG_STATUS, mode & 2 ? input_u32(&in) : VGPU_EINVAL - input_u8(&in) % 32);
-	input_bytes(&in, (uint8_t *)regs + VGPU_REG_DATA, VGPU_REGS_BYTES - VGPU_REG_DATA);
-	mailbox(&r, mode >> 4);
+	in = (struct input){ data, size };
+	if (input_u8(&in) & 1)
+		identify(&r);
+	else
+		mailbox(&r, input_u8(&in));
 	free(regs);
 	return 0;
 }

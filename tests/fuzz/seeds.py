@@ -124,7 +124,7 @@ def mediator_seeds():
     attached = [bytes([4, i << 2 | 1, 3]) for i in range(4)]
     ended = [bytes([4, i << 2 | 1, 6]) for i in range(4)]
     dies = [bytes([4, i << 2]) for i in range(4)]
-    text_ = [bytes([4, i << 2 | 1, 5, 2, 0, 20]) + b"hello".ljust(32) for i in range(4)]
+    text_ = [bytes([4, i << 2 | 1, 0x85, 2, 0, 20]) + b"hello".ljust(16) for i in range(4)]
     hangup = [bytes([1, 0x80 | i << 3 | 7]) for i in range(4)]
     drain = bytes([255])
     yield "served", b"".join([start, ready[0], connect[0], hello[0], open_[0], attached[0],
@@ -153,8 +153,13 @@ def guest_seeds():
 
 
 def registers_seeds():
-    for mode in (0, 1, 2, 3, 0x10, 0x31, 0xf3):
-        yield f"mode-{mode}", bytes([mode, 0, NEAR_BELOW, 1, 3, NEAR_MAX, 2]) + bytes(8) + b"why"
+    for channels in range(7):
+        yield f"identity-{channels}", bytes([1, NEAR_ABOVE, 0, 0, 0, 1, 2, 3, 4, 0, channels, 3, 0,
+                                             NEAR_SMALL, 5])
+    yield "opened", bytes([0, 3, 40, 40])
+    for why in (b"no GPU".ljust(108, b"\0"), b"\x1b" * 108, b"A" * 200):
+        yield f"refused-{len(why)}-{why[0]}", bytes([0, 3, 40, 5]) + why
+    yield "busy", bytes([0, 3, 255, 1, 0, 0, 0])
 
 
 TARGETS = {
