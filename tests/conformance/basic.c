@@ -143,7 +143,9 @@ static void message(void)
 	EXPECT_ON(g, VGPU_EINVAL, vgpu_message(g, ""));
 	EXPECT_ON(g, VGPU_EINVAL, vgpu_message(g, NULL));
 	EXPECT_ON(g, 0, say(g, "x"));
-	EXPECT_ON(g, 0, say(g, "conformance: gr\xc3\xbc\xc3\x9f" "e \xe2\x82\xac"));
+	EXPECT_ON(g, 0,
+		  say(g, "conformance: gr\xc3\xbc\xc3\x9f"
+			 "e \xe2\x82\xac"));
 	memset(text, 'm', sizeof(text));
 	text[VGPU_MESSAGE_MAX] = '\0';
 	EXPECT_ON(g, 0, say(g, text));

@@ -51,8 +51,7 @@ static void valid_add(void)
 
 	EXPECT(0, test_open(&g));
 	memset(raw, 0xee, sizeof(raw));
-	EXPECT_ON(g, 0,
-		  vgpu_call(g, VGPU_CMD_VECTOR_ADD, &args, sizeof(args), NULL, NULL, raw));
+	EXPECT_ON(g, 0, vgpu_call(g, VGPU_CMD_VECTOR_ADD, &args, sizeof(args), NULL, NULL, raw));
 	memcpy(&reply, raw, sizeof(reply));
 	CHECK(reply.elements == 256 && reply.errors == 0 && reply.reserved == 0);
 	CHECK(memchr(reply.device, 0, sizeof(reply.device)));
@@ -73,16 +72,11 @@ static void add_beyond_window(void)
 
 	EXPECT(0, test_open(&g));
 	EXPECT(0, window_of(g, &window));
-	const uint64_t far[] = { window - 12,
-				 window - 4,
-				 window,
-				 window + 4,
-				 1ull << 32,
-				 1ull << 63,
-				 (1ull << 63) - 4,
-				 UINT64_MAX - 3,
-				 UINT64_MAX - 15,
-				 UINT64_MAX - window + 1 };
+	const uint64_t far[] = { window - 12,      window - 4,
+				 window,           window + 4,
+				 1ull << 32,       1ull << 63,
+				 (1ull << 63) - 4, UINT64_MAX - 3,
+				 UINT64_MAX - 15,  UINT64_MAX - window + 1 };
 
 	for (size_t i = 0; i < sizeof(far) / sizeof(far[0]); i++) {
 		for (int which = 0; which < 3; which++) {
@@ -92,8 +86,12 @@ static void add_beyond_window(void)
 		}
 	}
 	/* lengths: just too long, as long as 32 bits go, and wrapping when made bytes */
-	const uint32_t long_n[] = { (uint32_t)(window / 4 + 1), 0x40000000u, 0x40000001u,
-				    0x7fffffffu, 0x80000000u, 0xffffffffu };
+	const uint32_t long_n[] = { (uint32_t)(window / 4 + 1),
+				    0x40000000u,
+				    0x40000001u,
+				    0x7fffffffu,
+				    0x80000000u,
+				    0xffffffffu };
 
 	for (size_t i = 0; i < sizeof(long_n) / sizeof(long_n[0]); i++) {
 		args = (struct vgpu_vector_add_args){ .n = long_n[i] };
@@ -127,7 +125,9 @@ static void add_malformed(void)
 	args = (struct vgpu_vector_add_args){ .a = 0, .b = 64, .c = 60, .n = 4 };
 	EXPECT(VGPU_EINVAL, raw_add(g, &args));
 	for (int bit = 1; bit < 32; bit++) {
-		args = (struct vgpu_vector_add_args){ .b = 64, .c = 128, .n = 4, .flags = 1u << bit };
+		args = (struct vgpu_vector_add_args){
+			.b = 64, .c = 128, .n = 4, .flags = 1u << bit
+		};
 		EXPECT(VGPU_EINVAL, raw_add(g, &args));
 	}
 	/* a self-test takes no arguments */
@@ -196,8 +196,9 @@ static void status_cut_to_room(void)
 
 	EXPECT(0, test_open(&g));
 	for (size_t i = 0; i < sizeof(room) / sizeof(room[0]); i++) {
-		size_t n = room[i], least = n < sizeof(struct vgpu_status_reply) ?
-						    n : sizeof(struct vgpu_status_reply);
+		size_t n = room[i], least = n < sizeof(struct vgpu_status_reply)
+						    ? n
+						    : sizeof(struct vgpu_status_reply);
 		struct vgpu_status_reply reply = { 0 };
 
 		memset(data, 0xee, sizeof(data));
@@ -239,8 +240,7 @@ static void more_than_fits(void)
 
 	EXPECT(0, test_open(&g));
 	EXPECT(0, window_of(g, &window));
-	EXPECT_ON(g, VGPU_EINVAL,
-		  vgpu_call(g, VGPU_CMD_NOP, args, sizeof(args), NULL, NULL, NULL));
+	EXPECT_ON(g, VGPU_EINVAL, vgpu_call(g, VGPU_CMD_NOP, args, sizeof(args), NULL, NULL, NULL));
 	EXPECT_ON(g, VGPU_EINVAL, vgpu_call(g, VGPU_CMD_NOP, NULL, 8, NULL, NULL, NULL));
 	/* refused before a byte of it is read: the array is shorter than that */
 	n = window + 1;

@@ -172,20 +172,19 @@ static void list(const struct test_case *t)
 
 static int usage(FILE *to)
 {
-	fprintf(to, "usage: vgpu-conformance [--device DEVICE] [--quick] [--seed N] [--list] [TEST...]\n"
-		    "Tests DEVICE, or $VGPU_DEVICE, or the default one. TEST: part of a test's name.\n");
+	fprintf(to, "usage: vgpu-conformance [--device DEVICE] [--quick] [--seed N] [--list] "
+		    "[TEST...]\n"
+		    "Tests DEVICE, or $VGPU_DEVICE, or the default one. TEST: part of a test's "
+		    "name.\n");
 	return to == stdout ? 0 : 2;
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "device", required_argument, NULL, 'd' },
-		{ "quick", no_argument, NULL, 'q' },
-		{ "seed", required_argument, NULL, 's' },
-		{ "list", no_argument, NULL, 'l' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+		{ "device", required_argument, NULL, 'd' }, { "quick", no_argument, NULL, 'q' },
+		{ "seed", required_argument, NULL, 's' },   { "list", no_argument, NULL, 'l' },
+		{ "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
 	};
 	const struct sigaction on_alarm = { .sa_handler = hangs };
 	struct timespec ts;

@@ -120,7 +120,9 @@ static void no_handle(void)
 
 static void several_handles(void)
 {
-	enum { HANDLES = 4 };
+	enum {
+		HANDLES = 4
+	};
 	struct vgpu *g[HANDLES] = { NULL };
 	struct vgpu_status s[HANDLES];
 	int n, rc = 0;
@@ -129,8 +131,8 @@ static void several_handles(void)
 		rc = test_open(&g[n]);
 	/* a device may have few channels; two are the least that this can be shown with */
 	if (rc)
-		CHECK(n >= 2 && (rc == VGPU_ENOCHANNEL || rc == VGPU_EQUOTA), "(%d open, then %s)", n,
-		      vgpu_strerrorname(rc));
+		CHECK(n >= 2 && (rc == VGPU_ENOCHANNEL || rc == VGPU_EQUOTA), "(%d open, then %s)",
+		      n, vgpu_strerrorname(rc));
 	for (int round = 0; round < 3; round++)
 		for (int i = 0; i < n; i++)
 			EXPECT_ON(g[i], 0, vgpu_nop(g[i]));

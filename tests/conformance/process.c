@@ -15,8 +15,8 @@ struct job {
 	pthread_t thread;
 	struct vgpu *g; /* NULL: opens its own, again and again */
 	int rounds;
-	int rc;         /* first failure */
-	bool wrong;     /* a result that is not the sum */
+	int rc;     /* first failure */
+	bool wrong; /* a result that is not the sum */
 };
 
 /* A small vector_add, checked. */
@@ -259,7 +259,8 @@ static void timeout(void)
 		CHECK(rc == 0, "(after %d timeouts: %s)", late, vgpu_strerrorname(rc));
 		for (int k = 0; k < 3000 && (rc = checked_add(g, &wrong)) == VGPU_ETIMEDOUT; k++)
 			;
-		CHECK(rc == 0 && !wrong, "(%s%s)", vgpu_strerrorname(rc), wrong ? ", wrong sum" : "");
+		CHECK(rc == 0 && !wrong, "(%s%s)", vgpu_strerrorname(rc),
+		      wrong ? ", wrong sum" : "");
 	}
 	if (!late)
 		test_skipped("this machine is too fast: nothing was late");

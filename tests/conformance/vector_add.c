@@ -65,7 +65,8 @@ static float random_float(void)
 
 static bool make(struct arrays *x, size_t n)
 {
-	*x = (struct arrays){ alloc_floats(n), alloc_floats(n), alloc_floats(n), alloc_floats(n), n };
+	*x = (struct arrays){ alloc_floats(n), alloc_floats(n), alloc_floats(n), alloc_floats(n),
+			      n };
 	if (!x->a || !x->b || !x->c || !x->sum)
 		return false;
 	for (size_t i = 0; i < n; i++) {

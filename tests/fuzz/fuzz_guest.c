@@ -75,7 +75,8 @@ static void say_opened(uint8_t how)
 
 static void say_other(uint8_t how)
 {
-	struct vgpu_msg_closed closed = { .frame = { VGPU_MSG_CLOSED, sizeof(closed), how & 3, 0 } };
+	struct vgpu_msg_closed closed = { .frame = { VGPU_MSG_CLOSED, sizeof(closed), how & 3,
+						     0 } };
 	struct vgpu_msg_refused refused = {
 		.frame = { VGPU_MSG_REFUSED, sizeof(refused), 0, 0 },
 		.magic = VGPU_SOCKET_MAGIC,
@@ -293,7 +294,8 @@ static void call(struct vgpu *g, uint8_t op)
 		rc = vgpu_query_status(g, &s);
 		check_rc(rc, g);
 		if (rc == 0)
-			MUST(memchr(s.device, 0, sizeof(s.device)) && memchr(s.vm, 0, sizeof(s.vm)) &&
+			MUST(memchr(s.device, 0, sizeof(s.device)) &&
+			     memchr(s.vm, 0, sizeof(s.vm)) &&
 			     memchr(s.mediator, 0, sizeof(s.mediator)));
 		break;
 	case 2:

@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = { data, size };
 	size_t room = input_u8(&in) * 2;
-	char *out = malloc(room ? room : 1); /* its exact size, so that ASan sees one byte too many */
+	char *out =
+		malloc(room ? room : 1); /* its exact size, so that ASan sees one byte too many */
 	mbstate_t state = { 0 };
 	size_t n;
 

@@ -60,7 +60,7 @@ fuzz-$(1): $(FUZZ_B)/fuzz-$(1)
 endef
 $(foreach t,$(FUZZ_TARGETS),$(eval $(call fuzz_target,$(t))))
 
-##  fuzz-<target>     fuzz one parser until it fails or you stop it; FUZZ_ARGS goes to libFuzzer
+##  fuzz-request      fuzz one of the targets until it fails; FUZZ_ARGS goes to libFuzzer
 
 check-fuzz: $(FUZZ_TARGETS:%=$(FUZZ_B)/fuzz-%) ## each parser under libFuzzer, FUZZ_SECONDS each
 	$(Q)prove --exec 'bash' tests/fuzz/run.sh :: $(FUZZ_B) $(FUZZ_SECONDS) $(FUZZ_TARGETS)
