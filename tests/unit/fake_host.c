@@ -235,8 +235,8 @@ static void serve_connection(struct fake_host *h)
 			if (!serve_ring(h))
 				break;
 		}
-		if (!h->memory || spsc_sleep(&h->req))
-			poll(p, 3, -1);
+		if ((!h->memory || spsc_sleep(&h->req)) && poll(p, 3, -1) < 0)
+			continue;
 		if (p[0].revents)
 			break;
 		if (p[2].revents && read(h->to_host, &count, sizeof(count)) < 0 && errno != EAGAIN)
@@ -285,7 +285,8 @@ static void *run(void *opaque)
 			{ .fd = h->listener, .events = POLLIN },
 		};
 
-		poll(p, 2, -1);
+		if (poll(p, 2, -1) < 0)
+			continue;
 		if (p[0].revents)
 			return NULL;
 		h->sock = accept4(h->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
