@@ -52,6 +52,9 @@ FLAGS=(
 	--firmwarepath=/usr/share/qemu:/usr/share/seabios:/usr/lib/ipxe/qemu
 )
 
+# There pixman is a choice, and the firmware that Debian took out is missed.
+[ "$SUITE" = bookworm ] || FLAGS+=(--enable-pixman --disable-install-blobs)
+
 # What of ours is copied into QEMU's tree; headers of protocol/ lie beside the sources.
 device_files() {
 	printf '%s\n' "$HERE"/*.c "$HERE"/*.h "$HERE"/meson.build "$HERE"/Kconfig \
@@ -82,7 +85,7 @@ private_apt() {
 	shift
 	"$tool" -o Dir::Etc::sourcelist="$APT/sources.list" -o Dir::Etc::sourceparts=- \
 		-o Dir::State::lists="$APT/lists" -o Dir::Cache="$APT/cache" \
-		-o APT::Sandbox::User= -o Acquire::Languages=none "$@"
+		-o APT::Sandbox::User= -o Acquire::Languages=none -o Acquire::Retries=3 "$@"
 }
 
 # The configured archives of bookworm as deb-src lines; apt itself reads its
@@ -92,12 +95,13 @@ private_apt() {
 private_sources() {
 	local lines server
 	mkdir -p "$APT/lists/partial" "$APT/cache/archives/partial"
+	# shellcheck disable=SC2016 # apt's own variables
 	lines=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
 		grep -E ' bookworm(-security|-updates)? main$' | sort -u)
 	server=$(sed -n 's| bookworm main$||p' <<<"$lines" | head -n 1)
 	[ -n "$server" ] || die "apt: no archive of bookworm is configured"
 	if [ "$SUITE" = bookworm ]; then
-		sed 's|^|deb-src |' <<<"$lines"
+		echo "deb-src ${lines//$'\n'/$'\n'deb-src }"
 	else
 		echo "deb-src $server $SUITE main"
 		echo "deb $server bookworm-backports main"
@@ -132,13 +136,13 @@ fetch_source() {
 prepare_tree() {
 	local tmp
 	private_sources
-	step "qemu: package lists of $SUITE" "$LOGS/qemu-apt.log" private_apt apt-get update
+	step "qemu: package lists of $SUITE" "$LOGS/qemu-$SUITE-apt.log" private_apt apt-get update
 	VERSION=$(newest_version)
 	[ -n "$VERSION" ] || die "qemu: no source package in $SUITE"
 	TREE=$(tree_of "$VERSION")
 	if [ ! -d "$TREE" ]; then
 		tmp=$(mktemp -d "$CACHE/tmp.XXXXXX")
-		step "qemu: source of $VERSION" "$LOGS/qemu-source.log" fetch_source "$tmp"
+		step "qemu: source of $VERSION" "$LOGS/qemu-$SUITE-source.log" fetch_source "$tmp"
 		add_hooks "$tmp/source"
 		publish "$tmp/source" "$TREE"
 		rmdir "$tmp"
@@ -164,8 +168,17 @@ sync_files() {
 
 configure_qemu() {
 	cd "$TREE/build"
-	[ "$SUITE" = bookworm ] || export PYTHONPATH=$TREE/meson-of-debian/usr/lib/python3/dist-packages
 	../configure "${FLAGS[@]}"
+}
+
+# QEMU's own warnings are not ours; ours are errors. The sources are taken out
+# of the tree so that the next run compiles them again.
+refuse_warnings() {
+	local log=$LOGS/qemu-$SUITE-build.log
+	if grep -E '(hw|tests/qtest)/vgpu/.*warning:' "$log" >&2; then
+		rm -rf "$TREE/hw/vgpu" "$TREE/tests/qtest/vgpu"
+		die "qemu: warnings in our sources, see $log"
+	fi
 }
 
 build_result() {
@@ -175,10 +188,12 @@ build_result() {
 	sync_files "$TREE/hw/vgpu" "${files[@]}"
 	sync_files "$TREE/tests/qtest/vgpu" "${tests[@]}" "$VGPU_TOP"/protocol/vgpu_{version,errors,pci,socket}.h
 	mkdir -p "$TREE/build"
+	[ "$SUITE" = bookworm ] || export PYTHONPATH=$TREE/meson-of-debian/usr/lib/python3/dist-packages
 	[ -f "$TREE/build/build.ninja" ] ||
-		step "qemu: configure" "$LOGS/qemu-configure.log" configure_qemu
-	step "qemu: build (minutes, the first time)" "$LOGS/qemu-build.log" \
+		step "qemu: configure" "$LOGS/qemu-$SUITE-configure.log" configure_qemu
+	step "qemu: build (minutes, the first time)" "$LOGS/qemu-$SUITE-build.log" \
 		ninja -C "$TREE/build" -j "$(nproc)" qemu-system-x86_64 tests/qtest/vgpu/vgpu-stub-test
+	refuse_warnings
 
 	tmp=$(mktemp -d "$CACHE/tmp.XXXXXX")
 	mkdir "$tmp/bin"
@@ -199,7 +214,9 @@ find_result() {
 # Under the lock: another one may have finished it while we waited.
 make_result() {
 	find_result && return 0
-	[ -n "$VERSION" ] && [ -d "$TREE" ] || prepare_tree
+	if [ -z "$VERSION" ] || [ ! -d "$TREE" ]; then
+		prepare_tree
+	fi
 	find_result && return 0
 	build_result
 }

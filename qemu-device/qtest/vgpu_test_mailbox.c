@@ -145,7 +145,7 @@ static void test_nop(void)
     vm_stop(vm);
 }
 
-/* The result lands where the command was told, wherever the guest points now. */
+/* The result lands where the command was told, wherever DATA_OFFSET is now. */
 static void test_info(void)
 {
     Vm *vm = start_connected();
