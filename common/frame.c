@@ -10,6 +10,9 @@
 
 #include "../protocol/vgpu_version.h"
 
+/* At most one message's descriptors are kept between reads, and a read brings two's. */
+#define FDS_ROOM (sizeof(((struct frame_rx *)0)->fds) / sizeof(int))
+
 void frame_rx_init(struct frame_rx *rx)
 {
 	memset(rx, 0, sizeof(*rx));
@@ -23,7 +26,7 @@ void frame_rx_dispose(struct frame_rx *rx)
 	rx->dead = -ENOTCONN;
 }
 
-/* Take all descriptors of one recvmsg(), close those that nobody can want. */
+/* Take all descriptors of one recvmsg(). One too many is final. */
 static int take_fds(struct frame_rx *rx, struct msghdr *msg)
 {
 	struct cmsghdr *c;
@@ -39,12 +42,13 @@ static int take_fds(struct frame_rx *rx, struct msghdr *msg)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			if (rx->nfds < VGPU_FRAME_FDS_MAX) {
-				rx->fds[rx->nfds++] = fd;
-			} else {
+			if (rx->nfds == FDS_ROOM) {
 				close(fd);
-				rc = -EPROTO;
+				continue;
 			}
+			rx->fds[rx->nfds++] = fd;
+			if (rx->nfds > VGPU_FRAME_FDS_MAX)
+				rc = -EPROTO;
 		}
 	}
 	return rc;
@@ -52,7 +56,7 @@ static int take_fds(struct frame_rx *rx, struct msghdr *msg)
 
 int frame_rx_read(struct frame_rx *rx, int sock)
 {
-	/* Room for more than is allowed, so that an excess is seen and closed. */
+	/* Room for more than is allowed, so that an excess is seen. */
 	union {
 		char buf[CMSG_SPACE(2 * VGPU_FRAME_FDS_MAX * sizeof(int))];
 		struct cmsghdr align;
@@ -190,7 +194,7 @@ int frame_rx_next(struct frame_rx *rx, union frame_message *out, int fds[VGPU_FR
 	if (wants_fds > rx->nfds)
 		return rx->dead = -EPROTO;
 	if (wants_fds) {
-		memcpy(fds, rx->fds, sizeof(rx->fds));
+		memcpy(fds, rx->fds, VGPU_FRAME_FDS_MAX * sizeof(int));
 		rx->nfds = 0;
 	} else if (rx->nfds && rx->have == head.length) {
 		return rx->dead = -EPROTO;

@@ -30,7 +30,8 @@ union frame_message {
 struct frame_rx {
 	uint8_t buf[2 * VGPU_FRAME_BYTES_MAX];
 	uint32_t have;
-	int fds[VGPU_FRAME_FDS_MAX];
+	int fds[3 *
+		VGPU_FRAME_FDS_MAX]; /* those too many as well: how to close them is the owner's */
 	uint32_t nfds;
 	int dead;
 };

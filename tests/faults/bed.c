@@ -135,7 +135,7 @@ void bed_configure(struct bed *b, const char *more)
 }
 
 /* The child's end of it is ours: nothing outlives the test. */
-static pid_t spawn(char *const args[], int out)
+static pid_t spawn(char *const args[], int out, const char *notify)
 {
 	pid_t parent = getpid(), pid = fork();
 
@@ -149,6 +149,11 @@ static pid_t spawn(char *const args[], int out)
 		dup2(out, STDERR_FILENO);
 	}
 	unsetenv("NOTIFY_SOCKET");
+	if (notify) {
+		setenv("NOTIFY_SOCKET", notify, 1);
+		setenv("WATCHDOG_USEC", "200000", 1);
+		unsetenv("WATCHDOG_PID");
+	}
 	unsetenv("JOURNAL_STREAM");
 	execv(TEST_MEDIATOR, args);
 	_exit(127);
@@ -157,7 +162,9 @@ static pid_t spawn(char *const args[], int out)
 void bed_start(struct bed *b)
 {
 	char config[160];
-	char *args[] = { (char[]){ "gpu_mediator" }, (char[]){ "--foreground" }, config, NULL };
+	/* the service manager's sign makes --foreground needless */
+	char *args[] = { (char[]){ "gpu_mediator" }, config,
+			 b->notify ? NULL : (char[]){ "--foreground" }, NULL };
 	const char *text;
 	size_t before;
 	uint64_t end = now_ms() + 20000;
@@ -165,7 +172,7 @@ void bed_start(struct bed *b)
 	assert_int_equal(b->mediator, 0);
 	before = exists(b->log) ? strlen(bed_log_text(b)) : 0;
 	snprintf(config, sizeof(config), "--config=%s", b->config);
-	b->mediator = spawn(args, -1);
+	b->mediator = spawn(args, -1, b->notify);
 	assert_true(b->mediator > 0);
 	for (;;) {
 		text = bed_log_text(b);
@@ -186,7 +193,7 @@ int bed_run(const struct bed *b, char *out, size_t size, char *const args[])
 
 	(void)b;
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-	pid = spawn(args, fds[1]);
+	pid = spawn(args, fds[1], NULL);
 	close(fds[1]);
 	for (;;) {
 		struct pollfd p = { .fd = fds[0], .events = POLLIN };

@@ -20,7 +20,8 @@ struct bed {
 	char client[128]; /* sockets */
 	char device[128];
 	char pid_file[128];
-	pid_t mediator; /* 0: none */
+	const char *notify; /* NOTIFY_SOCKET of the mediator, or NULL */
+	pid_t mediator;     /* 0: none */
 };
 
 void bed_make(struct bed *b);

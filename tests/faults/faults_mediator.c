@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 /* after the others, as it wants */
@@ -284,6 +286,51 @@ static void test_log_disk_full(void **state)
 	rmdir(b.dir);
 }
 
+/* Read what the service manager was told until it is @wanted. */
+static void await_notice(int fd, const char *wanted)
+{
+	uint64_t end = now_ms() + 10000;
+	char text[1024];
+
+	while (now_ms() < end) {
+		ssize_t n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+
+		if (n < 0) {
+			sleep_ms(5);
+			continue;
+		}
+		text[n] = '\0';
+		if (strstr(text, wanted))
+			return;
+	}
+	fail_msg("the service manager was not told %s", wanted);
+}
+
+static void test_service_manager(void **state)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct vgpu *v;
+
+	(void)state;
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/notify", b.dir);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	b.notify = sa.sun_path;
+	bed_start(&b);
+	await_notice(fd, "READY=1");
+	await_notice(fd, "WATCHDOG=1");
+	assert_int_equal(bed_open(&b, &v, 1 << 20), 0);
+	await_notice(fd, "STATUS=1 channels on ");
+	vgpu_close(v);
+	kill(b.mediator, SIGHUP);
+	await_notice(fd, "RELOADING=1\nMONOTONIC_USEC=");
+	await_notice(fd, "READY=1");
+	kill(b.mediator, SIGTERM);
+	await_notice(fd, "STOPPING=1");
+	assert_int_equal(bed_reap(&b, 5), 0);
+	close(fd);
+}
+
 static void test_idle_sleeps(void **state)
 {
 	char path[64], line[128];
@@ -324,6 +371,7 @@ int main(void)
 		TEST(test_reload),
 		TEST(test_log_rotation),
 		TEST(test_log_disk_full),
+		TEST(test_service_manager),
 		TEST(test_idle_sleeps),
 #undef TEST
 	};

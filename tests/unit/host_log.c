@@ -40,6 +40,7 @@ static void test_escape(void **state)
 	ESCAPES("\xff\xc3", "\\xff\\xc3");                   /* no such byte; cut short */
 	ESCAPES("\xc0\xaf", "\\xc0\\xaf");                   /* overlong */
 	ESCAPES("\xe0\x80\xaf", "\\xe0\\x80\\xaf");          /* overlong */
+	ESCAPES("\xe0\x82\xa9", "\\xe0\\x82\\xa9");          /* overlong */
 	ESCAPES("\xed\xa0\x80", "\\xed\\xa0\\x80");          /* surrogate */
 	ESCAPES("\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"); /* beyond Unicode */
 	ESCAPES("\xc2\x9b"

@@ -2,6 +2,7 @@
 /* Conversations with the mediator: what it answers, to whom, and whom it drops. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -340,6 +341,57 @@ static void test_bad_opens(void **state)
 	usleep(50000); /* what closes slowly is closed aside */
 }
 
+/* A descriptor whose last close() takes 3 s: unsent data and a peer that does not take it. */
+static int slow_to_close(int *peer)
+{
+	const struct linger linger = { .l_onoff = 1, .l_linger = 3 };
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	socklen_t len = sizeof(sa);
+	static char data[1 << 16];
+
+	assert_int_equal(bind(server, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(listen(server, 1), 0);
+	assert_int_equal(getsockname(server, (struct sockaddr *)&sa, &len), 0);
+	connect(fd, (struct sockaddr *)&sa, sizeof(sa));
+	*peer = accept(server, NULL, NULL);
+	close(server);
+	assert_true(*peer >= 0);
+	while (send(fd, data, sizeof(data), 0) > 0)
+		;
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	fcntl(fd, F_SETFL, 0);
+	return fd;
+}
+
+/* What a stranger's descriptor does on being closed is not the others' business. */
+static void test_slow_close(void **state)
+{
+	struct vgpu_msg_open msg = { .frame = { VGPU_MSG_OPEN, sizeof(msg), 9, 0 }, .length = MIB };
+	uint64_t start;
+	struct fake_peer p;
+	int fds[3], sink;
+
+	(void)state;
+	fake_meet(&p, m, PEER_CLIENT, 4);
+	fds[0] = slow_to_close(&sink);
+	fds[1] = eventfd(0, EFD_CLOEXEC);
+	fds[2] = eventfd(0, EFD_CLOEXEC);
+	assert_int_equal(frame_send(p.fd, &msg, fds, 3, 1000), 0);
+	/* from here on the mediator's copies are the last ones */
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	start = clock_us();
+	fake_run(m);
+	assert_int_equal(fake_expect(&p, VGPU_MSG_OPENED)->opened.status, VGPU_EMEMORY);
+	assert_true(clock_us() - start < 1000000);
+	fake_disconnect(&p);
+	close(sink); /* which ends the waiting */
+	usleep(100000);
+}
+
 /* Each breach costs the connection, and the log names peer and cause. */
 static void breach(const void *bytes, size_t len, const int *fds, int nfds, bool hello,
 		   const char *cause)
@@ -509,6 +561,7 @@ int main(void)
 		TEST(test_close_of_nothing),
 		TEST(test_peer_goes),
 		TEST(test_bad_opens),
+		TEST(test_slow_close),
 		TEST(test_breaches),
 		TEST(test_byte_by_byte),
 		TEST(test_silent_peer),
