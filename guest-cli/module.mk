@@ -18,13 +18,16 @@ all: cli
 BASHCOMPDIR ?= $(DATADIR)/bash-completion/completions
 
 install-cli: $(CLI)
-	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(BASHCOMPDIR)
-	$(INSTALL) -m 755 $(CLI) $(DESTDIR)$(BINDIR)/vgpu-cli
-	$(INSTALL) -m 644 guest-cli/vgpu-cli.bash $(DESTDIR)$(BASHCOMPDIR)/vgpu-cli
+	$(Q)$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(BASHCOMPDIR)
+	$(Q)$(INSTALL) -m 755 $(CLI) $(DESTDIR)$(BINDIR)/vgpu-cli
+	$(Q)$(INSTALL) -d $(DESTDIR)$(MANDIR)/man1
+	$(Q)$(INSTALL) -m 644 docs/vgpu-cli.1 $(DESTDIR)$(MANDIR)/man1/
+	$(Q)$(INSTALL) -m 644 guest-cli/vgpu-cli.bash $(DESTDIR)$(BASHCOMPDIR)/vgpu-cli
 install: install-cli
 
 uninstall-cli:
-	rm -f $(DESTDIR)$(BINDIR)/vgpu-cli $(DESTDIR)$(BASHCOMPDIR)/vgpu-cli
+	$(Q)rm -f $(DESTDIR)$(BINDIR)/vgpu-cli $(DESTDIR)$(BASHCOMPDIR)/vgpu-cli \
+		$(DESTDIR)$(MANDIR)/man1/vgpu-cli.1
 uninstall: uninstall-cli
 
 .PHONY: cli install-cli uninstall-cli

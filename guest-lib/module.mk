@@ -39,21 +39,23 @@ all: lib
 GUEST_PROTOCOL := $(addprefix protocol/vgpu_,channel.h commands.h errors.h version.h)
 
 install-lib: lib $(B)/vgpuguest.pc
-	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/vgpu
-	$(INSTALL) -m 755 $(GUEST_SO).$(GUEST_SO_VERSION) $(DESTDIR)$(LIBDIR)/
-	ln -sfn libvgpuguest.so.$(GUEST_SO_VERSION) $(DESTDIR)$(LIBDIR)/libvgpuguest.so
-	$(INSTALL) -m 644 $(GUEST_A) $(DESTDIR)$(LIBDIR)/
-	$(INSTALL) -m 644 $(B)/vgpuguest.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
-	$(INSTALL) -m 644 guest-lib/vgpuguest.h $(DESTDIR)$(INCLUDEDIR)/
-	$(INSTALL) -m 644 $(GUEST_PROTOCOL) $(DESTDIR)$(INCLUDEDIR)/vgpu/
+	$(Q)$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/vgpu
+	$(Q)$(INSTALL) -m 755 $(GUEST_SO).$(GUEST_SO_VERSION) $(DESTDIR)$(LIBDIR)/
+	$(Q)ln -sfn libvgpuguest.so.$(GUEST_SO_VERSION) $(DESTDIR)$(LIBDIR)/libvgpuguest.so
+	$(Q)$(INSTALL) -m 644 $(GUEST_A) $(DESTDIR)$(LIBDIR)/
+	$(Q)$(INSTALL) -m 644 $(B)/vgpuguest.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
+	$(Q)$(INSTALL) -m 644 guest-lib/vgpuguest.h $(DESTDIR)$(INCLUDEDIR)/
+	$(Q)$(INSTALL) -m 644 $(GUEST_PROTOCOL) $(DESTDIR)$(INCLUDEDIR)/vgpu/
+	$(Q)$(INSTALL) -d $(DESTDIR)$(MANDIR)/man3
+	$(Q)$(INSTALL) -m 644 docs/vgpuguest.3 $(DESTDIR)$(MANDIR)/man3/
 install: install-lib
 
 uninstall-lib:
-	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libvgpuguest.so libvgpuguest.a \
+	$(Q)rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libvgpuguest.so libvgpuguest.a \
 		libvgpuguest.so.$(GUEST_SO_VERSION) pkgconfig/vgpuguest.pc)
-	rm -f $(DESTDIR)$(INCLUDEDIR)/vgpuguest.h \
+	$(Q)rm -f $(DESTDIR)$(INCLUDEDIR)/vgpuguest.h $(DESTDIR)$(MANDIR)/man3/vgpuguest.3 \
 		$(addprefix $(DESTDIR)$(INCLUDEDIR)/vgpu/,$(notdir $(GUEST_PROTOCOL)))
-	-rmdir $(DESTDIR)$(INCLUDEDIR)/vgpu 2>/dev/null
+	$(Q)rmdir $(DESTDIR)$(INCLUDEDIR)/vgpu 2>/dev/null || true
 uninstall: uninstall-lib
 
 install: ## install everything that is built here; DESTDIR, PREFIX

@@ -42,6 +42,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+#define _Static_assert static_assert /* C++ programs include the library's header, and so this */
+#endif
+
 #define VGPU_CHANNEL_MAGIC 0x4e41484355504756ull /* "VGPUCHAN", little-endian */
 #define VGPU_PAGE_BYTES 4096u
 
