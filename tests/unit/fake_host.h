@@ -58,8 +58,8 @@ struct fake_host {
 	struct spsc_consumer req;
 	struct spsc_producer rsp;
 	uint8_t *window;
-	uint64_t requests;
-	int closes;                   /* CLOSE messages seen */
+	_Atomic uint64_t requests;
+	_Atomic int closes;           /* CLOSE messages seen */
 	_Atomic int connections;      /* accepted so far */
 	_Atomic int disconnected;     /* connections that ended */
 	_Atomic int32_t guest_closed; /* what the guest left there, last connection */
