@@ -77,6 +77,7 @@ unsigned guest_errors(Vm *vm);
 
 /* The mediator */
 void mediator_attach(Vm *vm);
+void mediator_receive_any(Vm *vm, Frame *frame);
 void mediator_receive(Vm *vm, uint32_t type, Frame *frame);
 bool mediator_is_idle(Vm *vm);
 void mediator_send(Vm *vm, const void *msg, size_t length);
@@ -109,5 +110,6 @@ void add_irq_tests(void);
 void add_liveness_tests(void);
 void add_link_tests(void);
 void add_lifecycle_tests(void);
+void add_random_tests(void);
 
 #endif
