@@ -107,7 +107,7 @@ static int fake_vector_add(struct backend *b, const float *x, const float *y, fl
 	case FAKE_FAILS_ONCE:
 		return 2;
 	case FAKE_IS_SLOW:
-		usleep(300000);
+		usleep(500000);
 		break;
 	case FAKE_TRIES_TO_ESCAPE:
 		return try_to_escape();

@@ -9,7 +9,7 @@
 #define FAKE_HANGS 1001u           /* for ever */
 #define FAKE_FAILS_FOR_GOOD 1002u  /* CUDA's illegal address: every later call fails too */
 #define FAKE_FAILS_ONCE 1003u      /* CUDA's out of memory */
-#define FAKE_IS_SLOW 1004u         /* 300 ms */
+#define FAKE_IS_SLOW 1004u         /* 500 ms */
 #define FAKE_TRIES_TO_ESCAPE 1005u /* fails if any of what is denied can be done */
 
 #endif

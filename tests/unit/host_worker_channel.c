@@ -210,6 +210,7 @@ static void test_empty_window(void **state)
 	TAKES(h.window_bytes = 0);
 	TAKES((h.window_bytes = 0, h.window_offset = LENGTH));
 	TAKES((h.window_bytes = 0, h.window_offset = 0));
+	TAKES((h.window_bytes = 0, h.rsp_entries = 128)); /* overlaps nothing, wherever it is */
 	REFUSES((h.window_bytes = 0, h.window_offset = LENGTH + PAGE));
 }
 
