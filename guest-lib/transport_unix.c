@@ -134,7 +134,7 @@ static int connect_failed(struct cause *why, int error)
 	case EPERM:
 		return because(
 			why, VGPU_EACCES,
-			"connect: %s: the socket's group may use it; see `client_socket_group` in "
+			"connect: %s: the socket's group may use it; see `group` of [clients] in "
 			"gpu_mediator.conf(5)",
 			strerror(error));
 	case EAGAIN:
