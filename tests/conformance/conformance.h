@@ -69,7 +69,7 @@ bool test_has_failed(void);
 		}                                                                                  \
 	} while (0)
 
-/* Let a helper's failure end the caller, too. */
+/* Let a called function's failure end the caller, too. */
 #define HELPED(call)                                                                               \
 	do {                                                                                       \
 		call;                                                                              \

@@ -12,7 +12,7 @@ model=$here/wakeup.pml
 source_c=$here/../../common/spsc.c
 work=${1:-build/tests/model}
 memory_mb=1500
-seconds=60
+seconds=300 # for a search that hangs
 number=0
 failed=0
 
