@@ -19,6 +19,7 @@
 
 #include "mediator_config.h"
 #include "mediator_pool.h"
+#include "mediator_throttle.h"
 
 struct listener;
 struct peer;
@@ -29,6 +30,18 @@ TAILQ_HEAD(vm_list, vm);
 TAILQ_HEAD(peer_list, peer);
 TAILQ_HEAD(channel_list, channel);
 
+/*
+ * What users cost merely by connecting, by a hash of the user: those who share a place share its
+ * limits, which costs a flooding user's neighbour some patience and nobody any memory.
+ */
+#define USER_SLOTS 64
+
+struct user_slot {
+	struct throttle greetings;
+	struct throttle lines; /* of the log, about connections */
+	uint32_t untold;       /* lines left out since the last one */
+};
+
 struct mediator {
 	struct event_base *base;
 	struct mediator_config config;
@@ -37,6 +50,7 @@ struct mediator {
 	struct peer_list peers;
 	uint32_t peer_count;
 	uint32_t next_id; /* of peers, for the log */
+	struct user_slot users[USER_SLOTS];
 
 	struct channel_list channels; /* oldest first */
 	uint32_t channel_count;

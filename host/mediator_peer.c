@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "../protocol/vgpu_errors.h"
-#include "log.h"
 #include "mediator_fd.h"
 #include "mediator_protocol.h"
 #include "mediator_scheduler.h"
@@ -21,6 +20,35 @@
 /* Far above what a peer has reason to send; beyond it, the peer waits. */
 #define FRAMES_PER_SECOND 2000
 #define FRAMES_BURST 400
+
+#define LINES_PER_SECOND 20
+#define LINES_BURST 100
+
+struct user_slot *peer_user(struct peer *p)
+{
+	return &p->m->users[p->uid % USER_SLOTS];
+}
+
+void peer_log(struct peer *p, enum log_level level, const char *fmt, ...)
+{
+	struct user_slot *user = peer_user(p);
+	char text[512];
+	va_list args;
+
+	if (throttle_take(&user->lines, LINES_PER_SECOND, LINES_BURST, clock_us())) {
+		user->untold++;
+		return;
+	}
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (user->untold)
+		log_write(level, "%s: %s (after %u lines of this user's that were left out)",
+			  p->label, text, user->untold);
+	else
+		log_write(level, "%s: %s", p->label, text);
+	user->untold = 0;
+}
 
 static void pause_reading(struct peer *p, uint64_t wait_us)
 {
@@ -83,7 +111,7 @@ static int take_messages(struct peer *p)
 static void drop(struct peer *p)
 {
 	if (p->doom[0])
-		log_warn("%s: dropped: %s", p->label, p->doom);
+		peer_log(p, LOG_LEVEL_WARNING, "dropped: %s", p->doom);
 	else
 		log_debug("%s: disconnected", p->label);
 	peer_free(p);
@@ -116,7 +144,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!p->vm)
+	if (!p->vm && !p->holding)
 		peer_doom(p, "no HELLO within %d s", HELLO_TIMEOUT_S);
 	if (p->doom[0]) {
 		drop(p);
@@ -165,7 +193,7 @@ static int refuse(struct peer *p, const char *limit)
 	char text[128];
 
 	snprintf(text, sizeof(text), "too many connections (%s)", limit);
-	log_warn("%s: refused: %s", p->label, text);
+	peer_log(p, LOG_LEVEL_WARNING, "refused: %s", text);
 	protocol_refuse(p, VGPU_ETHROTTLED, text);
 	return -EMFILE;
 }

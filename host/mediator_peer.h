@@ -9,8 +9,8 @@
 #include <sys/types.h>
 
 #include "../common/frame.h"
+#include "log.h"
 #include "mediator.h"
-#include "mediator_throttle.h"
 
 enum peer_kind {
 	PEER_DEVICE,
@@ -47,6 +47,16 @@ void peer_free(struct peer *p);
 
 /* Send one message without waiting. A peer that does not take it is as good as gone. */
 void peer_send(struct peer *p, const void *message);
+
+/*
+ * A line about the peer, unless there were too many about its user's connections: then their
+ * number stands in a later one.
+ */
+__attribute__((format(printf, 3, 4))) void peer_log(struct peer *p, enum log_level level,
+						    const char *fmt, ...);
+
+/* The state of this peer's user. */
+struct user_slot *peer_user(struct peer *p);
 
 /* Drop it soon, from the event loop, and say why in the log. */
 __attribute__((format(printf, 2, 3))) void peer_doom(struct peer *p, const char *fmt, ...);

@@ -8,7 +8,6 @@
 #include "../common/errors.h"
 #include "../protocol/vgpu_pci.h"
 #include "../protocol/vgpu_version.h"
-#include "log.h"
 #include "mediator_fd.h"
 #include "mediator_scheduler.h"
 #include "mediator_vm.h"
@@ -100,14 +99,10 @@ static void name_peer(struct peer *p, const struct vgpu_msg_hello *hello)
 			 (int)p->pid);
 }
 
-static void on_hello(struct peer *p, const struct vgpu_msg_hello *hello)
+static void greet(struct peer *p, const struct vgpu_msg_hello *hello)
 {
 	char before[sizeof(p->label)];
 
-	if (p->vm) {
-		peer_doom(p, "sent HELLO twice");
-		return;
-	}
 	if (VGPU_VERSION_MAJOR(hello->version) != VGPU_PROTOCOL_MAJOR) {
 		refuse_version(p, hello->version);
 		return;
@@ -132,10 +127,27 @@ static void on_hello(struct peer *p, const struct vgpu_msg_hello *hello)
 	}
 	p->channels = hello->channels;
 	event_del(p->timer);
-	log_info("%s: connected as %s, protocol %u.%u, up to %u channels", before, p->label,
+	peer_log(p, LOG_LEVEL_INFO, "connected by %s, protocol %u.%u, up to %u channels", before,
 		 VGPU_VERSION_MAJOR(hello->version), VGPU_VERSION_MINOR(hello->version),
 		 channels_of(p));
 	welcome(p, hello->frame.seq);
+}
+
+/* Each channel of a program may have a connection of its own; beyond that it is a flood. */
+static uint64_t on_hello(struct peer *p, const struct vgpu_msg_hello *hello)
+{
+	const struct limits_config *limits = &p->m->config.limits;
+	uint64_t wait_us;
+
+	if (p->vm) {
+		peer_doom(p, "sent HELLO twice");
+		return 0;
+	}
+	wait_us = throttle_take(&peer_user(p)->greetings, 2 * limits->open_rate,
+				limits->connections_per_user, clock_us());
+	if (wait_us == 0)
+		greet(p, hello);
+	return wait_us;
 }
 
 static void on_ping(struct peer *p, uint32_t seq)
@@ -167,10 +179,8 @@ uint64_t protocol_message(struct peer *p, const union frame_message *msg,
 {
 	int unwanted[VGPU_FRAME_FDS_MAX];
 
-	if (msg->frame.type == VGPU_MSG_HELLO) {
-		on_hello(p, &msg->hello);
-		return 0;
-	}
+	if (msg->frame.type == VGPU_MSG_HELLO)
+		return on_hello(p, &msg->hello);
 	if (!p->vm) {
 		memcpy(unwanted, fds, sizeof(unwanted));
 		fd_discard(unwanted, VGPU_FRAME_FDS_MAX);

@@ -252,20 +252,11 @@ void sched_peer_gone(struct peer *peer)
 /* Whose turn: the oldest of those whose VM has the fewest workers. */
 static struct channel *next_waiting(struct mediator *m)
 {
-	struct channel *ch, *other, *best = NULL;
-	uint32_t served, least = 0;
+	struct channel *ch, *best = NULL;
 
-	TAILQ_FOREACH (ch, &m->channels, link) {
-		if (ch->state != CHANNEL_WAITING)
-			continue;
-		served = 0;
-		TAILQ_FOREACH (other, &m->channels, link)
-			served += other->vm == ch->vm && other->worker;
-		if (!best || served < least) {
+	TAILQ_FOREACH (ch, &m->channels, link)
+		if (ch->state == CHANNEL_WAITING && (!best || ch->vm->served < best->vm->served))
 			best = ch;
-			least = served;
-		}
-	}
 	return best;
 }
 
@@ -305,6 +296,7 @@ void sched_dispatch(struct mediator *m)
 		}
 		fd_discard(ch->fds, 3);
 		ch->worker = w;
+		ch->vm->served++;
 		ch->state = CHANNEL_ATTACHING;
 	}
 }
@@ -361,6 +353,7 @@ void sched_worker_gone(struct worker_proc *w, const char *how)
 	struct channel *ch = w->channel;
 
 	ch->worker = NULL;
+	ch->vm->served--;
 	if (w->told_why)
 		set_reason(ch, w->reason, how);
 	else

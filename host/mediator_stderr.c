@@ -8,14 +8,25 @@
 
 #include "log.h"
 
+/* Enough for the longest crash report of a sanitizer. */
+#define LINES_PER_SECOND 50
+#define LINES_BURST 500
+
 static void flush(struct stderr_pipe *p, size_t len)
 {
 	char text[LOG_LINE_MAX - 64];
 
-	if (len) {
-		log_escape(text, sizeof(text), p->line, len);
-		log_warn("worker's stderr: %s", text);
+	if (len == 0)
+		return;
+	if (throttle_take(&p->lines, LINES_PER_SECOND, LINES_BURST, clock_us())) {
+		p->untold++;
+		return;
 	}
+	if (p->untold)
+		log_warn("worker's stderr: %u lines left out", p->untold);
+	p->untold = 0;
+	log_escape(text, sizeof(text), p->line, len);
+	log_warn("worker's stderr: %s", text);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)

@@ -13,6 +13,8 @@ struct stderr_pipe {
 	struct event *readable;
 	char line[512];
 	size_t have;
+	struct throttle lines;
+	unsigned int untold;
 };
 
 #define STDERR_PIPE_NONE                                                                           \

@@ -10,7 +10,6 @@
 #include <sys/types.h>
 
 #include "mediator.h"
-#include "mediator_throttle.h"
 
 struct vm {
 	TAILQ_ENTRY(vm) link;
@@ -22,6 +21,7 @@ struct vm {
 	char label[128]; /* for the log: vm 3 "alpha", user 1000 */
 
 	uint32_t channels;
+	uint32_t served; /* channels that have a worker */
 	uint64_t window_bytes;
 
 	struct throttle opens;

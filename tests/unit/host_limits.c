@@ -214,6 +214,41 @@ static void test_open_rate(void **state)
 	fake_disconnect(&b);
 }
 
+/* A user who connects and connects: slowed down, and a few lines in the log. */
+static void test_connection_flood(void **state)
+{
+	struct fake_peer a, b;
+
+	(void)state;
+	config.limits.open_rate = 5; /* so 10 greetings a second */
+	config.limits.connections_per_user = 3;
+	m = fake_mediator(&config);
+	for (int i = 0; i < 3; i++) {
+		fake_meet(&a, m, PEER_CLIENT, 1);
+		fake_disconnect(&a);
+	}
+	fake_connect(&a, m, PEER_CLIENT);
+	fake_hello(&a, "a", 1);
+	fake_expect_nothing(&a);
+	assert_true(fake_run_until(m, has_answer, &a));
+	fake_expect(&a, VGPU_MSG_WELCOME);
+	fake_disconnect(&a);
+
+	log_forget();
+	for (int i = 0; i < 300; i++) {
+		fake_connect(&b, m, PEER_CLIENT);
+		fake_send_raw(&b, "garbage, and more of it", 23, NULL, 0);
+		fake_disconnect(&b);
+	}
+	assert_true(log_count("dropped: ") > 90);
+	assert_true(log_count("dropped: ") < 110);
+	usleep(200000);
+	fake_connect(&b, m, PEER_CLIENT);
+	fake_send_raw(&b, "garbage, and more of it", 23, NULL, 0);
+	fake_disconnect(&b);
+	assert_true(log_said("lines of this user's that were left out"));
+}
+
 static bool note_logged(void *ctx)
 {
 	(void)ctx;
@@ -282,6 +317,7 @@ int main(void)
 		TEST(test_connections_of_a_user),
 		TEST(test_connections_in_all),
 		TEST(test_open_rate),
+		TEST(test_connection_flood),
 		TEST(test_messages),
 		TEST(test_throttle),
 #undef TEST

@@ -58,7 +58,7 @@ static void test_welcome(void **state)
 	assert_int_equal(msg->welcome.version, VGPU_PROTOCOL_VERSION);
 	assert_int_equal(msg->welcome.max_channels, 24);
 	assert_true(msg->welcome.max_window_bytes == 1u << 30);
-	assert_true(log_said("connected as vm 1 \"al\\x1bpha'\""));
+	assert_true(log_said("vm 1 \"al\\x1bpha'\": connected by device connection 1 "));
 	fake_ping(&p);
 	msg = fake_expect(&p, VGPU_MSG_PONG);
 	assert_int_equal(msg->frame.seq, 2);
