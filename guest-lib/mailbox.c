@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "mailbox.h"
 
-#include <errno.h>
+#include <endian.h>
 #include <string.h>
 #include <time.h>
 

@@ -17,7 +17,10 @@ $(GUEST_TEST_A): $(GUEST_OBJS) $(COMMON_OBJS) $(B)/tests/unit/fake_host.o
 
 $(GUEST_TESTS): %: %.o $(GUEST_TEST_A)
 	$(call say,LD)
-	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(GUEST_LIBS) -lcmocka
+	$(Q)$(CC) -o $@ $(filter %.o,$^) $(GUEST_TEST_A) $(ALL_LDFLAGS) $(GUEST_LIBS) -lcmocka
+
+# Its registers are the fake device's.
+$(B)/tests/unit/test_pci: $(B)/tests/unit/fake_device.o
 
 $(CLI_HOST): %: %.o $(GUEST_TEST_A)
 	$(call say,LD)
