@@ -33,8 +33,12 @@
  * is there. A side that polls leaves its EVENT behind and is not signalled.
  * tests/model checks this against lost wake-ups.
  *
- * PROD - CONS above the ring's size, or more responses than requests in flight,
- * ends the channel: the side that notices writes the reason into its CLOSED word.
+ * The guest keeps at most rsp_entries requests that want a response under way: sent,
+ * and the response not taken. So the host always finds room for a response.
+ *
+ * PROD - CONS above the ring's size, more responses than requests in flight, or a
+ * response that finds no room ends the channel: the side that notices writes the
+ * reason into its CLOSED word.
  */
 #ifndef VGPU_CHANNEL_H
 #define VGPU_CHANNEL_H

@@ -26,7 +26,7 @@
 
 struct vgpu_vector_add_args {
 	uint64_t a; /* window offsets of n floats each, multiples of 4; */
-	uint64_t b; /* c may be a or b, other overlaps are refused */
+	uint64_t b; /* c may be a or b, but not overlap one of them partly */
 	uint64_t c;
 	uint32_t n;     /* elements, at least 1 */
 	uint32_t flags; /* VGPU_VECTOR_ADD_* */
