@@ -7,7 +7,7 @@ CLI := $(B)/vgpu-cli
 CFLAGS_guest-cli := -Iguest-lib
 
 # Finds the library beside itself in the build tree, and where it was installed.
-$(CLI): $(CLI_OBJS) $(GUEST_SO)
+$(CLI): $(CLI_OBJS) | $(B)/libvgpuguest.so
 	$(call say,LD)
 	$(Q)$(CC) -o $@ $(CLI_OBJS) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib' \
 		-L$(B) -lvgpuguest -ljson-c
