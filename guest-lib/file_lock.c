@@ -46,29 +46,32 @@ bool file_lock_held(int fd, uint32_t byte)
 	return fcntl(fd, F_OFD_GETLK, &l) < 0 || l.l_type != F_UNLCK;
 }
 
+/* Both locks or none. */
+static int try_both(struct file_lock *l)
+{
+	int rc;
+
+	if (pthread_mutex_trylock(&l->mutex))
+		return -EAGAIN;
+	rc = file_lock_try(l->fd, l->byte);
+	if (rc)
+		pthread_mutex_unlock(&l->mutex);
+	return rc;
+}
+
 int file_lock_take(struct file_lock *l, int64_t deadline_ns)
 {
-	struct timespec until = {
-		.tv_sec = deadline_ns / 1000000000,
-		.tv_nsec = deadline_ns % 1000000000,
-	};
 	struct timespec pause = { .tv_nsec = 50000 };
 	int rc;
 
-	if (pthread_mutex_clocklock(&l->mutex, CLOCK_MONOTONIC, &until))
-		return -ETIMEDOUT;
 	/* F_OFD_SETLKW has no deadline, and its holder may have been stopped. */
-	while ((rc = file_lock_try(l->fd, l->byte)) == -EAGAIN || rc == -EINTR) {
-		if (clock_left_ms(deadline_ns) == 0) {
-			rc = -ETIMEDOUT;
-			break;
-		}
+	while ((rc = try_both(l)) == -EAGAIN || rc == -EINTR) {
+		if (clock_left_ms(deadline_ns) == 0)
+			return -ETIMEDOUT;
 		nanosleep(&pause, NULL);
 		if (pause.tv_nsec < 2000000)
 			pause.tv_nsec *= 2;
 	}
-	if (rc)
-		pthread_mutex_unlock(&l->mutex);
 	return rc;
 }
 
