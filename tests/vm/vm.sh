@@ -220,6 +220,7 @@ vm_probe_kvm() {
 		echo tcg
 		return
 	fi
+	echo "# does this kernel start under KVM here? (10 s at most, asked once)" >&2
 	(
 		VM_ACCEL=kvm VM_DEVICE=none VM_BOOT_TIMEOUT=10
 		vm_start kvm-probe
