@@ -280,6 +280,9 @@ static int attach(struct worker *w, const int *fds, uint32_t nfds, char *why, si
 	}
 	set_up_rings(w);
 	set_up_commands(w);
+	/* Polling on the only processor would keep the guest from sending what it waits for. */
+	if (sysconf(_SC_NPROCESSORS_ONLN) == 1)
+		w->assign.spin_us = 0;
 	if (w->geometry.window_bytes)
 		rc = w->ops->window(w->backend, w->commands.window, w->geometry.window_bytes);
 	if (rc == 0)
