@@ -5,11 +5,11 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "../../common/shm.h"
 #include "../../common/spsc.h"
 
 #define ENTRIES 8u
@@ -358,7 +358,7 @@ static void *produce_all(void *arg)
 		for (size_t j = 0; j < SLOT / 8; j++)
 			slot[j] = i + j;
 		if (spsc_produce(&ring.p, slot) < 0) {
-			shm_relax();
+			sched_yield(); /* the consumer may need this CPU */
 			continue;
 		}
 		i++;
