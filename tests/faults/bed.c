@@ -105,6 +105,28 @@ void bed_make(struct bed *b)
 	bed_configure(b, "");
 }
 
+/* A daemon is nobody's child: a test that failed half-way would leave it behind. */
+static void kill_daemon(const struct bed *b)
+{
+	char exe[64], target[256];
+	int pid = 0;
+	ssize_t n;
+	FILE *f = fopen(b->pid_file, "re");
+
+	if (!f)
+		return;
+	if (fscanf(f, "%d", &pid) != 1)
+		pid = 0;
+	fclose(f);
+	snprintf(exe, sizeof(exe), "/proc/%d/exe", pid);
+	n = readlink(exe, target, sizeof(target) - 1);
+	if (pid <= 1 || n < 0)
+		return;
+	target[n] = '\0';
+	if (strcmp(target, TEST_MEDIATOR) == 0)
+		kill(pid, SIGKILL);
+}
+
 void bed_remove(struct bed *b)
 {
 	struct dirent *e;
@@ -112,6 +134,7 @@ void bed_remove(struct bed *b)
 
 	if (b->mediator)
 		bed_kill(b);
+	kill_daemon(b);
 	dir = opendir(b->dir);
 	while (dir && (e = readdir(dir)))
 		if (unlinkat(dirfd(dir), e->d_name, 0) < 0)

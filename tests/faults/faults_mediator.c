@@ -193,6 +193,7 @@ static void test_reload(void **state)
 	assert_int_equal(bed_open(&b, &v, 1 << 20), 0);
 	assert_int_equal(bed_open(&b, &second, 1 << 20), VGPU_EQUOTA);
 	vgpu_close(v);
+	assert_true(bed_log_will_have(&b, "closed: as asked")); /* now there is room again */
 
 	/* a broken file changes nothing */
 	bed_configure(&b, "channels_per_vm = none\n");
