@@ -23,7 +23,7 @@
 static char logged[65536];
 static size_t logged_bytes;
 
-static void catch (void *ctx, enum log_level level, const char *text, size_t len)
+static void capture(void *ctx, enum log_level level, const char *text, size_t len)
 {
 	(void)ctx;
 	(void)level;
@@ -75,7 +75,7 @@ struct mediator *fake_mediator(const struct mediator_config *config)
 	struct mediator_config defaults;
 
 	log_forget();
-	log_set_sink(catch, NULL);
+	log_set_sink(capture, NULL);
 	log_set_level(LOG_LEVEL_DEBUG);
 	fake_start_error = 0;
 	fake_assign_error = 0;

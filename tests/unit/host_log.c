@@ -68,7 +68,7 @@ struct caught {
 	unsigned int count;
 };
 
-static void catch (void *ctx, enum log_level level, const char *text, size_t len)
+static void capture(void *ctx, enum log_level level, const char *text, size_t len)
 {
 	struct caught *c = ctx;
 
@@ -85,7 +85,7 @@ static void test_levels_and_lines(void **state)
 	enum log_level level;
 
 	(void)state;
-	log_set_sink(catch, &c);
+	log_set_sink(capture, &c);
 	log_set_level(LOG_LEVEL_INFO);
 	log_debug("unseen");
 	assert_int_equal(c.count, 0);

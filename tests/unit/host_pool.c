@@ -261,6 +261,8 @@ static void test_hand_over_fails(void **state)
 	fake_ready_all(m);
 	fake_attached(fake_find(m, WORKER_STATE_ASSIGNED), 0, "");
 	assert_int_equal(fake_expect(&p, VGPU_MSG_OPENED)->opened.status, 0);
+	assert_int_equal(m->pool.idle, fake_count(m, WORKER_STATE_IDLE));
+	assert_int_equal(m->pool.total, m->pool.idle + m->pool.warming + 1);
 	fake_disconnect(&p);
 }
 
