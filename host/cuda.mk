@@ -5,8 +5,9 @@
 #   CUDA_HOME=/usr/local/cuda
 #   CUDA_ARCHS="75 80 90"    chips that get machine code; PTX of the last serves later ones
 
-CUDA_HOME ?= /usr/local/cuda
-NVCC ?= $(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) $(shell command -v nvcc 2>/dev/null))
+CUDA_HOME ?= $(firstword $(wildcard /usr/local/cuda) \
+	$(patsubst %/bin/nvcc,%,$(shell command -v nvcc 2>/dev/null)))
+NVCC ?= $(wildcard $(CUDA_HOME)/bin/nvcc)
 CUDA_ARCHS ?= 90
 CUDA_LIBDIR ?= $(firstword $(wildcard $(CUDA_HOME)/lib64 $(CUDA_HOME)/lib))
 
