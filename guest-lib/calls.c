@@ -69,6 +69,16 @@ static int ready(struct call *c)
 	return 0;
 }
 
+/* The host broke the protocol. */
+static int give_up(struct call *c)
+{
+	struct vgpu *h = c->vgpu;
+
+	h->dead = channel_poison(&h->channel);
+	log_line(&h->log, VGPU_LOG_ERROR, "%s: %s", h->transport->name, c->why.text);
+	return h->dead;
+}
+
 static int submit(struct call *c, struct vgpu_request *req)
 {
 	struct vgpu *h = c->vgpu;
@@ -78,11 +88,7 @@ static int submit(struct call *c, struct vgpu_request *req)
 		h->transport->ops->notify(h->transport);
 		rc = 0;
 	}
-	if (rc == VGPU_EPROTO) {
-		h->dead = rc;
-		log_line(&h->log, VGPU_LOG_ERROR, "%s: %s", h->transport->name, c->why.text);
-	}
-	return rc;
+	return rc == VGPU_EPROTO ? give_up(c) : rc;
 }
 
 /* One request and its answer. Returns the response's status where one came. */
@@ -209,9 +215,10 @@ static int reap_piece(struct call *c, struct pieces *p)
 	if (rc)
 		return rc;
 	memcpy(&reply, rsp.data, sizeof(reply));
-	if (reply.elements != n)
-		return because(&c->why, VGPU_EPROTO, "host: added %u elements of %zu",
-			       reply.elements, n);
+	if (reply.elements != n) {
+		because(&c->why, VGPU_EPROTO, "host: added %u elements of %zu", reply.elements, n);
+		return give_up(c);
+	}
 	shm_read_bytes(p->c + p->done, c->vgpu->channel.window + piece_offset(p, p->done),
 		       n * sizeof(float));
 	p->done += n;
@@ -223,7 +230,7 @@ static int reap_piece(struct call *c, struct pieces *p)
 static int add_pieces(struct call *c, struct pieces *p)
 {
 	const size_t align = 16; /* elements: pieces start on cache lines */
-	int rc = 0, failed;
+	int rc = 0;
 
 	p->piece = c->vgpu->channel.window_bytes / (4 * sizeof(float)) / align * align;
 	if (p->piece > UINT32_MAX / align * align)
@@ -234,13 +241,7 @@ static int add_pieces(struct call *c, struct pieces *p)
 		else
 			rc = reap_piece(c, p);
 	}
-	if (!rc || c->vgpu->dead || rc == VGPU_ETIMEDOUT)
-		return rc;
-	/* The first failure is the call's; the other piece may still be under way. */
-	failed = rc;
-	struct call other = { .vgpu = c->vgpu, .deadline_ns = c->deadline_ns };
-	rc = drain(&other);
-	return rc && c->vgpu->dead ? rc : failed;
+	return rc; /* after a failure a piece may be under way: the next call drains it */
 }
 
 /* May the result go there? Onto an operand exactly, or clear of it. */

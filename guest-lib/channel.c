@@ -63,8 +63,7 @@ int channel_reason(int32_t code)
 	return code <= VGPU_EINVAL && code > VGPU_EINVAL - 1000 ? code : VGPU_EPROTO;
 }
 
-/* Give up on the host, and let it read why. */
-static int poison(struct channel *ch)
+int channel_poison(struct channel *ch)
 {
 	ch->req.dead = -EPROTO;
 	ch->rsp.dead = -EPROTO;
@@ -78,7 +77,7 @@ int channel_submit(struct channel *ch, struct vgpu_request *req, struct cause *w
 
 	/* Nothing in flight, and yet an answer: caught before it can pass for one. */
 	if (channel_in_flight(ch) == 0 && spsc_pending(&ch->rsp)) {
-		poison(ch);
+		channel_poison(ch);
 		return because(why, VGPU_EPROTO, "host: sent a response to no request");
 	}
 	/* All requests are answered, so the response ring cannot overflow either. */
@@ -88,7 +87,7 @@ int channel_submit(struct channel *ch, struct vgpu_request *req, struct cause *w
 	req->id = ch->next_id;
 	rc = spsc_produce(&ch->req, req);
 	if (rc < 0) {
-		poison(ch);
+		channel_poison(ch);
 		return because(why, VGPU_EPROTO, "host: %s",
 			       rc == -ENOSPC ? "answered requests that it has not taken"
 					     : "moved the index of requests taken beyond the ring");
@@ -106,28 +105,28 @@ int channel_take(struct channel *ch, struct vgpu_response *rsp, struct cause *wh
 	if (rc == -EAGAIN)
 		return rc;
 	if (rc < 0) {
-		poison(ch);
+		channel_poison(ch);
 		return because(why, VGPU_EPROTO,
 			       "host: sent more responses than there are requests");
 	}
 	asked = ch->asked[ch->oldest_id % CHANNEL_ENTRIES];
 	if (rsp->id != ch->oldest_id) {
-		poison(ch);
+		channel_poison(ch);
 		return because(why, VGPU_EPROTO, "host: response has id %u, expected %u", rsp->id,
 			       ch->oldest_id);
 	}
 	if (rsp->reserved) {
-		poison(ch);
+		channel_poison(ch);
 		return because(why, VGPU_EPROTO, "host: response %u: reserved field is %#x",
 			       rsp->id, rsp->reserved);
 	}
 	if (rsp->data_len > asked) {
-		poison(ch);
+		channel_poison(ch);
 		return because(why, VGPU_EPROTO, "host: response %u: %u bytes of data for %u asked",
 			       rsp->id, rsp->data_len, asked);
 	}
 	if (rsp->status < 0 && channel_reason(rsp->status) != rsp->status) {
-		poison(ch);
+		channel_poison(ch);
 		return because(why, VGPU_EPROTO, "host: response %u: impossible status %d", rsp->id,
 			       rsp->status);
 	}

@@ -58,6 +58,9 @@ int channel_submit(struct channel *ch, struct vgpu_request *req, struct cause *w
  */
 int channel_take(struct channel *ch, struct vgpu_response *rsp, struct cause *why);
 
+/* Give up on the host, which broke the protocol, and let it read so. Returns VGPU_EPROTO. */
+int channel_poison(struct channel *ch);
+
 /* A VGPU_E* as the host may send it: @code if it can be one, else VGPU_EPROTO. */
 int channel_reason(int32_t code);
 

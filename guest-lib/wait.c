@@ -62,7 +62,7 @@ static bool spin(const struct vgpu *vgpu)
 static int end_channel(struct vgpu *vgpu, int rc, struct cause *why)
 {
 	/* A peer that breaks the protocol stays one; everything else is a lost host. */
-	vgpu->dead = rc == VGPU_EPROTO ? VGPU_EPROTO : VGPU_EDEVLOST;
+	vgpu->dead = rc == VGPU_EPROTO ? channel_poison(&vgpu->channel) : VGPU_EDEVLOST;
 	log_line(&vgpu->log, VGPU_LOG_ERROR, "%s: %s", vgpu->transport->name, why->text);
 	return rc;
 }

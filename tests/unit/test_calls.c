@@ -431,6 +431,7 @@ static void test_fewer_elements_than_asked(void **state)
 	start(add_fewer, 0);
 	assert_int_equal(vgpu_vector_add(vgpu, f, f, f, 4, NULL), VGPU_EPROTO);
 	assert_contains(vgpu_last_error(vgpu), "added 3 elements of 4");
+	is_dead(VGPU_EPROTO);
 }
 
 static enum fake_fate endless_text(struct fake_host *h, const struct vgpu_request *req,
