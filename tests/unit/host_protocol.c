@@ -138,6 +138,8 @@ static void test_open_close(void **state)
 	assert_int_equal(msg->closed.reason, 0);
 	assert_int_equal(m->channel_count, 0);
 	assert_true(m->window_bytes == 0);
+	assert_true(TAILQ_FIRST(&m->vms)->channels == 0);
+	assert_true(TAILQ_FIRST(&m->vms)->window_bytes == 0);
 	fake_serve(&p, 2, MIB); /* the number is free again */
 	fake_disconnect(&p);
 }
