@@ -417,7 +417,7 @@ static void test_cause_that_nobody_takes(void **state)
 	pthread_mutex_lock(&fake.lock);
 	fake.irq_mask |= VGPU_IRQ_CHANNEL(5);
 	pthread_mutex_unlock(&fake.lock);
-	fake_device_raise(VGPU_IRQ_CHANNEL(5));
+	fake_device_raise(VGPU_IRQ_CHANNEL(5) | VGPU_IRQ_ROLL_CALL);
 	eventually(!(fake_get(irq_mask) & VGPU_IRQ_CHANNEL(5)));
 	assert_true(fake_get(irq_status) & VGPU_IRQ_CHANNEL(5));
 	assert_int_equal(vgpu_nop(vgpu), 0);
@@ -443,10 +443,12 @@ static void test_own_cause_is_put_back(void **state)
 
 static void test_fork(void **state)
 {
-	int status, lock;
+	int status, lock, ready[2];
 	pid_t pid;
+	char c;
 
 	(void)state;
+	assert_int_equal(pipe(ready), 0);
 	vgpu = opened();
 	pid = fork();
 	if (pid == 0) {
@@ -465,9 +467,13 @@ static void test_fork(void **state)
 	pid = fork();
 	if (pid == 0) {
 		alarm(60);
-		pause();
+		if (write(ready[1], "", 1) == 1)
+			pause();
 		_exit(0);
 	}
+	assert_int_equal(read(ready[0], &c, 1), 1); /* fork() has returned there, too */
+	close(ready[0]);
+	close(ready[1]);
 	vgpu_close(vgpu);
 	vgpu = NULL;
 	lock = fake_device_lock(0);
