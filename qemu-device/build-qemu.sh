@@ -194,6 +194,7 @@ build_result() {
 	step "qemu: build (minutes, the first time)" "$LOGS/qemu-$SUITE-build.log" \
 		ninja -C "$TREE/build" -j "$(nproc)" qemu-system-x86_64 tests/qtest/vgpu/vgpu-stub-test
 	refuse_warnings
+	[ "$RESULT" = "$(result_of "$TREE")" ] || die "qemu: sources changed while they were built: run it again"
 
 	tmp=$(mktemp -d "$CACHE/tmp.XXXXXX")
 	mkdir "$tmp/bin"
@@ -203,11 +204,15 @@ build_result() {
 	publish "$tmp" "$RESULT"
 }
 
+result_of() {
+	echo "$CACHE/result-$(content_key "$1" "${OURS[@]}")"
+}
+
 find_result() {
 	VERSION=$(cat "$VERSION_FILE" 2>/dev/null || true)
 	[ -n "$VERSION" ] || return 1
 	TREE=$(tree_of "$VERSION")
-	RESULT=$CACHE/result-$(content_key "$TREE" "${OURS[@]}")
+	RESULT=$(result_of "$TREE")
 	[ -d "$RESULT" ]
 }
 
