@@ -141,7 +141,7 @@ prepare_tree() {
 	[ -n "$VERSION" ] || die "qemu: no source package in $SUITE"
 	TREE=$(tree_of "$VERSION")
 	if [ ! -d "$TREE" ]; then
-		tmp=$(mktemp -d "$CACHE/tmp.XXXXXX")
+		tmp=$(mktemp -d "$CACHE/tmp-$SUITE.XXXXXX")
 		step "qemu: source of $VERSION" "$LOGS/qemu-$SUITE-source.log" fetch_source "$tmp"
 		add_hooks "$tmp/source"
 		publish "$tmp/source" "$TREE"
@@ -196,7 +196,7 @@ build_result() {
 	refuse_warnings
 	[ "$RESULT" = "$(result_of "$TREE")" ] || die "qemu: sources changed while they were built: run it again"
 
-	tmp=$(mktemp -d "$CACHE/tmp.XXXXXX")
+	tmp=$(mktemp -d "$CACHE/tmp-$SUITE.XXXXXX")
 	mkdir "$tmp/bin"
 	strip -o "$tmp/bin/qemu-system-x86_64" "$TREE/build/qemu-system-x86_64"
 	cp "$TREE/build/tests/qtest/vgpu/vgpu-stub-test" "$tmp/bin/"
@@ -219,6 +219,7 @@ find_result() {
 # Under the lock: another one may have finished it while we waited.
 make_result() {
 	find_result && return 0
+	rm -rf "$CACHE/tmp-$SUITE".* # of runs that failed
 	if [ -z "$VERSION" ] || [ ! -d "$TREE" ]; then
 		prepare_tree
 	fi

@@ -4,8 +4,10 @@
 qemu: ## QEMU 7.2 with vgpu-stub, and its tests; in the cache
 	$(Q)qemu-device/build-qemu.sh
 
-qemu-10: ## the same device in QEMU 10.0 of bookworm-backports
-	$(Q)qemu-device/build-qemu.sh --suite bookworm-backports
+# Or trixie, which has the same version, should the archive lack the backport's files.
+QEMU10_SUITE ?= bookworm-backports
+qemu-10: ## the same device in QEMU 10.0 of QEMU10_SUITE
+	$(Q)qemu-device/build-qemu.sh --suite $(QEMU10_SUITE)
 
 # A case that fails ends the program where it is, with its files.
 check-qtest: ## the PCI device without a guest
