@@ -411,8 +411,12 @@ struct call *call_nop(struct vgpu *v)
 	return call_start(v, false);
 }
 
-struct call *call_big(struct vgpu *v)
+struct call *call_big(struct vgpu *v, pid_t worker)
 {
+	uint64_t end = now_ms() + 10000;
+
+	while (worker && process_state(worker) != 'S')
+		assert_true(now_ms() < end);
 	return call_start(v, true);
 }
 
@@ -435,10 +439,13 @@ void stop_within(pid_t worker, const struct call *c)
 {
 	uint64_t end = now_ms() + 10000;
 
-	/* its first thread is the one that executes */
-	while (process_state(worker) != 'R') {
-		assert_false(call_done(c));
-		assert_true(now_ms() < end);
+	/* its first thread is the one that executes; awake at first, then well within it */
+	for (int i = 0; i < 2; i++) {
+		while (process_state(worker) != 'R') {
+			assert_false(call_done(c));
+			assert_true(now_ms() < end);
+		}
+		sleep_ms(3);
 	}
 	kill(worker, SIGSTOP);
 	while (process_state(worker) != 'T')

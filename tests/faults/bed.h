@@ -69,9 +69,12 @@ void sleep_ms(unsigned int ms);
 /* One call in a thread of its own. */
 struct call;
 struct call *call_nop(struct vgpu *v);
-/* A command that takes tens of milliseconds; @v needs BIG_WINDOW. */
+/*
+ * A command that takes tens of milliseconds; @v needs BIG_WINDOW. @worker, if not 0, is asleep
+ * when it comes, so that whatever it does then is this command.
+ */
 #define BIG_WINDOW (192u << 20)
-struct call *call_big(struct vgpu *v);
+struct call *call_big(struct vgpu *v, pid_t worker);
 bool call_done(const struct call *c);
 /* Wait for its end; frees it. */
 int call_result(struct call *c);

@@ -118,7 +118,7 @@ static int stage_nop(struct vgpu *v)
 
 static int stage_big(struct vgpu *v)
 {
-	return call_result(call_big(v));
+	return call_result(call_big(v, 0));
 }
 
 static void die_at(int (*stage)(struct vgpu *v), size_t window_bytes, unsigned int after_ms,

@@ -104,7 +104,7 @@ static void test_killed_within_a_command(void **state)
 	bed_start(&b);
 	assert_int_equal(bed_open(&b, &v, BIG_WINDOW), 0);
 	worker = bed_last_worker(&b);
-	c = call_big(v);
+	c = call_big(v, worker);
 	stop_within(worker, c);
 	kill_and_restart(v, c, worker, bed_any_worker(&b));
 }
@@ -120,7 +120,7 @@ static void test_drain(void **state)
 	bed_start(&b);
 	assert_int_equal(bed_open(&b, &v, BIG_WINDOW), 0);
 	worker = bed_last_worker(&b);
-	c = call_big(v);
+	c = call_big(v, worker);
 	stop_within(worker, c);
 	kill(b.mediator, SIGTERM);
 	assert_true(bed_log_will_have(&b, "SIGTERM: stopping"));

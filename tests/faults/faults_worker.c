@@ -99,7 +99,7 @@ static void test_killed_within_a_command(void **state)
 	(void)state;
 	assert_int_equal(bed_open(&b, &v, BIG_WINDOW), 0);
 	worker = bed_last_worker(&b);
-	c = call_big(v);
+	c = call_big(v, worker);
 	stop_within(worker, c);
 	kill(worker, SIGKILL);
 	assert_lost(call_result(c));
@@ -207,7 +207,7 @@ static void test_deadline(void **state)
 	(void)state;
 	assert_int_equal(bed_open(&b, &v, BIG_WINDOW), 0);
 	worker = bed_last_worker(&b);
-	c = call_big(v);
+	c = call_big(v, worker);
 	stop_within(worker, c);
 	for (int i = 0; i < 100 && !call_done(c); i++) {
 		kill(worker, SIGCONT);
