@@ -36,6 +36,7 @@ elif ! grep -q '^vgpu:' /etc/group; then
 	groupadd --system vgpu
 fi || echo "group vgpu: not created; create it, then run: udevadm control --reload" >&2
 if tell_udevd; then
+	# That includes what is below, so also the node of one that was bound before.
 	for d in $(devices); do
 		udevadm trigger --action=add "/sys/bus/pci/devices/$d"
 	done

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 
+# What belongs into a VM, and nothing of the host's.
+guest: lib cli ## build what belongs into a VM
+install-guest: install-lib install-cli install-udev ## install it
+
 install: install-udev
 uninstall: uninstall-udev
 
@@ -15,4 +19,4 @@ uninstall-udev: ## remove the rule; bound devices stay bound
 		$(DESTDIR)$(SYSUSERSDIR)/vgpu.conf
 	$(if $(DESTDIR),,$(Q)udev/activate.sh --removed)
 
-.PHONY: install-udev uninstall-udev
+.PHONY: guest install-guest install-udev uninstall-udev

@@ -109,4 +109,15 @@ run_is() {
 	return 1
 }
 
-trap 'lab_mediator_stop; vm_stop_all; rm -rf "$VM_WORK"' EXIT
+lab_end() {
+	local log
+	lab_mediator_stop
+	if [ "$tap_failed" != 0 ]; then
+		for log in "$LAB_LOG" "$VM_WORK"/*/{console,qemu}.log; do
+			[ -s "$log" ] && diag "the end of ${log#"$VM_WORK/"}:" && diag "$(tail -n 40 "$log")"
+		done
+	fi
+	vm_stop_all
+	rm -rf "$VM_WORK"
+}
+trap lab_end EXIT

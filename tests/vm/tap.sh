@@ -13,12 +13,13 @@ tap_result() { # RC DESCRIPTION
 	fi
 	tap_failed=$((tap_failed + 1))
 	echo "not ok $tap_count - $2"
+	diag "Failed test $tap_count: $2"
 	return 1
 }
 
-# What stands beside a failure; multi-line text is fine.
+# What stands beside a result, on stderr, which prove shows. Multi-line text is fine.
 diag() {
-	printf '%s\n' "$*" | sed 's/^/# /'
+	printf '%s\n' "$*" | sed 's/^/# /' >&2
 }
 
 is() { # GOT EXPECTED DESCRIPTION

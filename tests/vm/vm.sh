@@ -28,7 +28,7 @@ declare -A vm_pid vm_sent vm_agent_in vm_agent_out vm_qmp_in vm_qmp_out
 vm_serial=0
 
 vm_note() {
-	echo "# $*"
+	echo "# $*" >&2
 }
 
 # Directories where QEMU finds its firmware.
@@ -108,7 +108,7 @@ vm_wait_ready() {
 		[ "$vm_line" = ready ] && return 0
 	done
 	vm_note "VM $name: boot: not ready after $VM_BOOT_TIMEOUT s or QEMU ended"
-	sed 's/^/# /' "$VM_WORK/$name/qemu.log" "$VM_WORK/$name/console.log" | tail -n 30
+	sed 's/^/# /' "$VM_WORK/$name/qemu.log" "$VM_WORK/$name/console.log" | tail -n 30 >&2
 	return 1
 }
 
@@ -224,7 +224,7 @@ vm_probe_kvm() {
 	(
 		VM_ACCEL=kvm VM_DEVICE=none VM_BOOT_TIMEOUT=10
 		vm_start kvm-probe
-		if vm_wait_ready kvm-probe >/dev/null; then
+		if vm_wait_ready kvm-probe; then
 			echo kvm
 		else
 			echo tcg
