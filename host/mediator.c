@@ -68,7 +68,7 @@ void mediator_drain(struct mediator *m, uint32_t timeout_ms)
 
 	m->draining = true;
 	sched_drain(m, timeout_ms);
-	TAILQ_FOREACH (w, &m->pool.workers, link)
+	TAILQ_FOREACH(w, &m->pool.workers, link)
 		if (!w->channel || timeout_ms == 0)
 			proc_stop(w, timeout_ms < STOP_GRACE_MS ? timeout_ms : STOP_GRACE_MS);
 	if (m->pool.total == 0 && m->on_drained)

@@ -183,7 +183,7 @@ static const char *too_many(struct peer *p)
 
 	if (p->m->peer_count >= limits->connections_total)
 		return "limits.connections_total";
-	TAILQ_FOREACH (other, &p->m->peers, link)
+	TAILQ_FOREACH(other, &p->m->peers, link)
 		of_user += other->uid == p->uid;
 	return of_user >= limits->connections_per_user ? "limits.connections_per_user" : NULL;
 }

@@ -49,7 +49,7 @@ static void retire_idle(struct mediator *m, uint32_t surplus)
 {
 	struct worker_proc *w;
 
-	TAILQ_FOREACH (w, &m->pool.workers, link) {
+	TAILQ_FOREACH(w, &m->pool.workers, link) {
 		if (surplus == 0)
 			return;
 		if (w->state == WORKER_STATE_IDLE && !w->ending) {
@@ -117,7 +117,7 @@ struct worker_proc *pool_take(struct mediator *m)
 {
 	struct worker_proc *w;
 
-	TAILQ_FOREACH (w, &m->pool.workers, link) {
+	TAILQ_FOREACH(w, &m->pool.workers, link) {
 		if (w->state != WORKER_STATE_IDLE || w->ending)
 			continue;
 		m->pool.idle--;

@@ -59,7 +59,7 @@ struct vm *vm_get_user(struct mediator *m, uid_t uid)
 {
 	struct vm *vm;
 
-	TAILQ_FOREACH (vm, &m->vms, link)
+	TAILQ_FOREACH(vm, &m->vms, link)
 		if (vm->is_user && vm->uid == uid)
 			return vm_ref(vm);
 	vm = vm_new(m);

@@ -175,7 +175,7 @@ static void check_books(void)
 	const struct vm *vm;
 	uint64_t bytes = 0;
 
-	TAILQ_FOREACH (ch, &m->channels, link) {
+	TAILQ_FOREACH(ch, &m->channels, link) {
 		channels++;
 		bytes += ch->length;
 		MUST(!ch->worker || ch->worker->channel == ch);
@@ -184,21 +184,21 @@ static void check_books(void)
 	MUST(channels == m->channel_count && bytes == m->window_bytes);
 	MUST(channels <= m->config.limits.channels_total);
 	MUST(bytes <= m->config.limits.window_bytes_total);
-	TAILQ_FOREACH (vm, &m->vms, link) {
+	TAILQ_FOREACH(vm, &m->vms, link) {
 		uint32_t of_vm = 0;
 
 		MUST(vm->refs > 0 && vm->channels <= m->config.limits.channels_per_vm);
-		TAILQ_FOREACH (ch, &m->channels, link)
+		TAILQ_FOREACH(ch, &m->channels, link)
 			of_vm += ch->vm == vm;
 		MUST(of_vm == vm->channels);
 	}
-	TAILQ_FOREACH (w, &m->pool.workers, link) {
+	TAILQ_FOREACH(w, &m->pool.workers, link) {
 		total++;
 		warming += w->state == WORKER_STATE_WARMING;
 		idle += w->state == WORKER_STATE_IDLE;
 	}
 	MUST(total == m->pool.total && warming == m->pool.warming && idle == m->pool.idle);
-	TAILQ_FOREACH (p, &m->peers, link)
+	TAILQ_FOREACH(p, &m->peers, link)
 		connections++;
 	MUST(connections == m->peer_count && connections <= m->config.limits.connections_total);
 }

@@ -76,7 +76,7 @@ struct worker_proc *fake_find(struct mediator *m, enum worker_state state)
 {
 	struct worker_proc *w;
 
-	TAILQ_FOREACH (w, &m->pool.workers, link)
+	TAILQ_FOREACH(w, &m->pool.workers, link)
 		if (w->state == state)
 			return w;
 	return NULL;
@@ -87,7 +87,7 @@ unsigned int fake_count(struct mediator *m, enum worker_state state)
 	struct worker_proc *w;
 	unsigned int n = 0;
 
-	TAILQ_FOREACH (w, &m->pool.workers, link)
+	TAILQ_FOREACH(w, &m->pool.workers, link)
 		n += w->state == state;
 	return n;
 }

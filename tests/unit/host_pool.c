@@ -86,7 +86,7 @@ static void test_keeps_its_size(void **state)
 	while (m->pool.idle > 1) {
 		struct worker_proc *w;
 
-		TAILQ_FOREACH (w, &m->pool.workers, link)
+		TAILQ_FOREACH(w, &m->pool.workers, link)
 			if (w->asked)
 				break;
 		assert_non_null(w);
@@ -282,7 +282,7 @@ static void test_drain(void **state)
 		fake_open(&p, i, MIB); /* some will be waiting */
 	mediator_drain(m, 5000);
 	assert_int_equal(drained_calls, 0);
-	TAILQ_FOREACH (w, &m->pool.workers, link)
+	TAILQ_FOREACH(w, &m->pool.workers, link)
 		assert_true(w->asked);
 
 	fake_connect(&late, m, PEER_CLIENT);

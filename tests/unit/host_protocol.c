@@ -166,7 +166,7 @@ static void test_worker_ends_by_itself(void **state)
 		struct worker_proc *w;
 
 		fake_serve(&p, 1, MIB);
-		TAILQ_FOREACH (w, &m->pool.workers, link)
+		TAILQ_FOREACH(w, &m->pool.workers, link)
 			if (w->channel && w->state == WORKER_STATE_SERVING)
 				break;
 		w = TAILQ_NEXT(w, link);
