@@ -24,7 +24,7 @@
 #include "private.h"
 #include "../common/errors.h"
 
-#define CLOSE_WAIT_MS 200  /* for the host to let go of a channel */
+#define CLOSE_WAIT_MS 200  /* for a lock that is held for microseconds */
 #define LOOK_AGAIN_MS 1000 /* sleep no longer without asking the device, interrupt or not */
 #define NO_CHANNEL UINT32_MAX
 
@@ -72,11 +72,35 @@ static int open_file(struct pci_transport *p, int *fd, const char *file, struct 
 	return because(why, error_from_errno(-errno), "open %s: %m", file);
 }
 
-/* Take a channel's byte. The first that is free, so that few are ever in use. */
+static int32_t channel_state(const struct pci_transport *p, uint32_t channel)
+{
+	return (int32_t)regs_read(&p->keeper->regs, VGPU_REG_CHANNEL_STATE + 4 * channel);
+}
+
+/* Lock the first free byte; only of closed channels if @closed. -EAGAIN: there is none. */
+static int claim_first(struct pci_transport *p, bool closed)
+{
+	for (uint32_t i = 0; i < p->keeper->identity.channels; i++) {
+		int rc;
+
+		if (closed && channel_state(p, i) > VGPU_CHANNEL_CLOSED)
+			continue;
+		rc = file_lock_try(p->lock_file, i);
+		if (rc == 0)
+			p->channel = i;
+		if (rc != -EAGAIN)
+			return rc;
+	}
+	return -EAGAIN;
+}
+
+/*
+ * Take a channel: the first that nobody has, so that few are ever in use, but rather one that is
+ * closed than one whose last worker is still coming to its end.
+ */
 static int claim(struct pci_transport *p, int64_t deadline_ns, struct cause *why)
 {
 	struct keeper *k = p->keeper;
-	uint32_t i;
 	int rc;
 
 	rc = open_file(p, &p->lock_file, "resource0", why);
@@ -85,40 +109,31 @@ static int claim(struct pci_transport *p, int64_t deadline_ns, struct cause *why
 	rc = file_lock_take(&k->claim, deadline_ns);
 	if (rc < 0)
 		return because(why, error_from_errno(rc), "claim a channel: %s", strerror(-rc));
-	for (i = 0; i < k->identity.channels; i++) {
-		rc = file_lock_try(p->lock_file, i);
-		if (rc != -EAGAIN)
-			break;
-	}
-	if (rc == 0) {
-		p->channel = i;
-		keeper_listen(k, i, true);
-	}
+	rc = claim_first(p, true);
+	if (rc == -EAGAIN)
+		rc = claim_first(p, false);
+	if (rc == 0)
+		keeper_listen(k, p->channel, true);
 	file_lock_drop(&k->claim);
 	if (rc == -EAGAIN)
 		return because(why, VGPU_ENOCHANNEL,
 			       "all %u channels are in use by processes of this machine",
 			       k->identity.channels);
 	if (rc < 0)
-		return because(why, VGPU_EIO, "lock channel %u: %s", i, strerror(-rc));
+		return because(why, VGPU_EIO, "lock a channel: %s", strerror(-rc));
 	return 0;
-}
-
-static int32_t channel_state(const struct pci_transport *p)
-{
-	return (int32_t)regs_read(&p->keeper->regs, VGPU_REG_CHANNEL_STATE + 4 * p->channel);
 }
 
 /* Have the device close the channel, and wait until the host no longer uses its memory. */
 static int reset_channel(struct pci_transport *p, int64_t deadline_ns, struct cause *why)
 {
 	struct keeper *k = p->keeper;
-	int32_t state = channel_state(p);
+	int32_t state = channel_state(p, p->channel);
 
 	if (state <= VGPU_CHANNEL_CLOSED)
 		return 0;
 	regs_write(&k->regs, VGPU_REG_CHANNEL_RESET, p->channel);
-	while ((state = channel_state(p)) > VGPU_CHANNEL_CLOSED) {
+	while ((state = channel_state(p, p->channel)) > VGPU_CHANNEL_CLOSED) {
 		int64_t soon = clock_deadline(10); /* the interrupt may be masked or shared */
 
 		if (clock_left_ms(deadline_ns) == 0)
@@ -213,7 +228,7 @@ static bool pci_gone(struct transport *t)
 static int pci_check(struct transport *t, struct cause *why)
 {
 	struct pci_transport *p = of(t);
-	int32_t state = channel_state(p);
+	int32_t state = channel_state(p, p->channel);
 
 	if ((uint32_t)state == REGS_GONE && pci_gone(t))
 		return because(why, VGPU_EDEVLOST, "the device was unplugged");
@@ -242,7 +257,8 @@ static void pci_close(struct transport *t, bool orderly)
 	(void)orderly; /* a reset closes from any state */
 	if (p->channel != NO_CHANNEL) {
 		if (!keeper_lost(k)) {
-			reset_channel(p, clock_deadline(CLOSE_WAIT_MS), NULL);
+			/* Whoever claims it next waits for the worker's end, which can take long. */
+			regs_write(&k->regs, VGPU_REG_CHANNEL_RESET, p->channel);
 			if (file_lock_take(&k->claim, clock_deadline(CLOSE_WAIT_MS)) == 0) {
 				keeper_listen(k, p->channel, false);
 				file_lock_drop(&k->claim);

@@ -12,6 +12,9 @@
 #include "mediator_scheduler.h"
 #include "mediator_vm.h"
 
+/* Between two looks whether a worker that is ending has made room. */
+#define ROOM_WAIT_US 5000
+
 static void head(struct vgpu_frame *f, uint32_t type, size_t length, uint32_t seq)
 {
 	f->type = type;
@@ -167,8 +170,11 @@ static uint64_t on_open(struct peer *p, const struct vgpu_msg_open *open, const 
 	uint32_t rate = p->m->config.limits.open_rate;
 	/* as many at once as the VM may have channels: a start of all is no abuse */
 	uint32_t burst = p->m->config.limits.channels_per_vm;
-	uint64_t wait_us = throttle_take(&p->vm->opens, rate, burst, clock_us());
+	uint64_t wait_us;
 
+	if (sched_room_soon(p, open->length))
+		return ROOM_WAIT_US;
+	wait_us = throttle_take(&p->vm->opens, rate, burst, clock_us());
 	if (wait_us == 0)
 		sched_open(p, open, fds);
 	return wait_us;

@@ -24,7 +24,7 @@ static struct channel *find(const struct peer *peer, uint32_t number)
 {
 	struct channel *ch;
 
-	TAILQ_FOREACH (ch, &peer->m->channels, link)
+	TAILQ_FOREACH(ch, &peer->m->channels, link)
 		if (ch->peer == peer && ch->number == number)
 			return ch;
 	return NULL;
@@ -35,7 +35,7 @@ uint32_t sched_waiting(const struct mediator *m)
 	const struct channel *ch;
 	uint32_t n = 0;
 
-	TAILQ_FOREACH (ch, &m->channels, link)
+	TAILQ_FOREACH(ch, &m->channels, link)
 		n += ch->state == CHANNEL_WAITING;
 	return n;
 }
@@ -80,11 +80,19 @@ static void set_reason(struct channel *ch, int32_t reason, const char *why)
 	snprintf(ch->why, sizeof(ch->why), "%s", why);
 }
 
+static void set_ending(struct channel *ch)
+{
+	if (ch->state == CHANNEL_ENDING)
+		return;
+	ch->state = CHANNEL_ENDING;
+	ch->ending_us = clock_us();
+}
+
 /* Bring it to its end: at once, or as soon as its worker is gone. */
 static void channel_stop(struct channel *ch, int32_t reason, const char *why, uint32_t grace_ms)
 {
 	set_reason(ch, reason, why);
-	ch->state = CHANNEL_ENDING;
+	set_ending(ch);
 	if (ch->worker)
 		proc_stop(ch->worker, grace_ms);
 	else
@@ -125,6 +133,22 @@ static int32_t check_limits(const struct peer *peer, uint64_t length, char *text
 		return VGPU_ENOCHANNEL;
 	}
 	return 0;
+}
+
+bool sched_room_soon(const struct peer *peer, uint64_t length)
+{
+	const uint64_t soon_us = 2 * STOP_GRACE_MS * 1000; /* longer: the worker cannot be killed */
+	const struct channel *ch;
+	char text[104];
+	int32_t rc = check_limits(peer, length, text, sizeof(text));
+
+	if (rc == 0)
+		return false;
+	TAILQ_FOREACH(ch, &peer->m->channels, link)
+		if (ch->state == CHANNEL_ENDING && (ch->vm == peer->vm || rc == VGPU_ENOCHANNEL) &&
+		    clock_us() - ch->ending_us < soon_us)
+			return true;
+	return false;
 }
 
 static int32_t check_memory(const struct vgpu_msg_open *open, const int fds[3], char *text,
@@ -254,7 +278,7 @@ static struct channel *next_waiting(struct mediator *m)
 {
 	struct channel *ch, *best = NULL;
 
-	TAILQ_FOREACH (ch, &m->channels, link)
+	TAILQ_FOREACH(ch, &m->channels, link)
 		if (ch->state == CHANNEL_WAITING && (!best || ch->vm->served < best->vm->served))
 			best = ch;
 	return best;
@@ -330,7 +354,7 @@ void sched_worker_attached(struct worker_proc *w, int32_t status, const char *wh
 		return; /* it was told to stop meanwhile */
 	if (status != 0) {
 		set_reason(ch, status, why);
-		ch->state = CHANNEL_ENDING;
+		set_ending(ch);
 		return;
 	}
 	ch->state = CHANNEL_SERVING;
@@ -358,6 +382,5 @@ void sched_worker_gone(struct worker_proc *w, const char *how)
 		set_reason(ch, w->reason, how);
 	else
 		set_reason(ch, VGPU_EWORKER, how);
-	ch->state = CHANNEL_ENDING;
 	channel_end(ch);
 }

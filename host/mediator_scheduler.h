@@ -38,10 +38,17 @@ struct channel {
 	uint32_t close_seq;
 	bool opened; /* the peer was told OPENED with 0 */
 	bool close_asked;
-	int32_t reason; /* why it ends */
+	uint64_t ending_us; /* when ENDING began, by clock_us() */
+	int32_t reason;     /* why it ends */
 	char why[104];
 	char label[288]; /* for the log: vm 3 "alpha": channel 0 */
 };
+
+/*
+ * Is an OPEN of this length over a limit only because of channels that are about to be gone?
+ * Closing a channel does not wait for its worker's end, so opening the next one may have to.
+ */
+bool sched_room_soon(const struct peer *peer, uint64_t length);
 
 /* OPEN, with its three descriptors, which are the callee's. The answer goes to the peer. */
 void sched_open(struct peer *peer, const struct vgpu_msg_open *open, const int fds[3]);
