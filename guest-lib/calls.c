@@ -69,16 +69,6 @@ static int ready(struct call *c)
 	return 0;
 }
 
-/* The host broke the protocol. */
-static int give_up(struct call *c)
-{
-	struct vgpu *h = c->vgpu;
-
-	h->dead = channel_poison(&h->channel);
-	log_line(&h->log, VGPU_LOG_ERROR, "%s: %s", h->transport->name, c->why.text);
-	return h->dead;
-}
-
 static int submit(struct call *c, struct vgpu_request *req)
 {
 	struct vgpu *h = c->vgpu;
@@ -88,7 +78,7 @@ static int submit(struct call *c, struct vgpu_request *req)
 		h->transport->ops->notify(h->transport);
 		rc = 0;
 	}
-	return rc == VGPU_EPROTO ? give_up(c) : rc;
+	return rc == VGPU_EPROTO ? wait_end(h, rc, &c->why) : rc;
 }
 
 /* One request and its answer. Returns the response's status where one came. */
@@ -217,7 +207,7 @@ static int reap_piece(struct call *c, struct pieces *p)
 	memcpy(&reply, rsp.data, sizeof(reply));
 	if (reply.elements != n) {
 		because(&c->why, VGPU_EPROTO, "host: added %u elements of %zu", reply.elements, n);
-		return give_up(c);
+		return wait_end(c->vgpu, VGPU_EPROTO, &c->why);
 	}
 	shm_read_bytes(p->c + p->done, c->vgpu->channel.window + piece_offset(p, p->done),
 		       n * sizeof(float));

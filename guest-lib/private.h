@@ -40,6 +40,12 @@ int64_t clock_deadline(int timeout_ms);
 int clock_left_ms(int64_t deadline_ns);
 
 /*
+ * The channel is over: @rc is what the call under way returns, @why has its cause. Where the
+ * memory itself went away, which looks like a broken protocol, both are put right.
+ */
+int wait_end(struct vgpu *vgpu, int rc, struct cause *why);
+
+/*
  * Wait for the answer to the oldest request in flight. @deadline_ns: -1 never.
  * Returns 0 with *@rsp checked as far as every response can be (its status is the
  * caller's to look at), VGPU_ETIMEDOUT, or why the channel ended, which is final.

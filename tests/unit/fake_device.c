@@ -322,8 +322,21 @@ void fake_device_plug_in(void)
 
 void fake_device_unplug(void)
 {
+	static const char *const files[] = { "resource0", "resource2" };
+	char path[256];
+
 	pthread_mutex_lock(&fake.lock);
 	fake.gone = 1;
+	for (uint32_t k = 0; k < FAKE_CHANNELS; k++) {
+		fake.state[k] = VGPU_CHANNEL_CLOSED;
+		stop_worker(k);
+	}
+	for (size_t i = 0; i < 2; i++) {
+		fake_device_path(path, files[i]);
+		must(truncate(path, 0) == 0, path);
+	}
+	/* No end of file in a fifo that its reader opened for writing, too: half a record. */
+	must(write(fake.uio, "", 1) == 1, "end of the node");
 	close(fake.uio);
 	fake.uio = -1;
 	pthread_mutex_unlock(&fake.lock);

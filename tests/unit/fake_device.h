@@ -45,7 +45,10 @@ extern struct fake_device fake;
 void fake_device_plug_in(void);
 void fake_device_remove(void);
 
-/* Unplugged without notice: registers read as all ones, the uio node ends. */
+/*
+ * Unplugged without notice: registers read as all ones, the uio node ends, and touching a
+ * mapping is a SIGBUS.
+ */
 void fake_device_unplug(void);
 
 /* Change the registers under the lock. */

@@ -137,6 +137,34 @@ static void *call_for_ever(void *arg)
 	return NULL;
 }
 
+static int count_mappings(void)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	char line[512];
+	int n = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		n += strstr(line, "vgpu-channel") != NULL;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static int mappings; /* of the parent: the library's, and the fake host's, which a child inherits */
+
+static int one_mapping_fewer(void)
+{
+	return count_mappings() != mappings - 1;
+}
+
+static void test_memory_is_not_inherited(void **state)
+{
+	(void)state;
+	mappings = count_mappings();
+	assert_int_equal(mappings, 2);
+	in_child(one_mapping_fewer);
+}
+
 /* Another thread is in the middle of a call, and holds the handle's lock, when fork() comes. */
 static void test_fork_during_calls(void **state)
 {
@@ -264,6 +292,7 @@ int main(void)
 		T(test_child_is_refused),
 		T(test_parent_is_unharmed),
 		T(test_grandchild),
+		T(test_memory_is_not_inherited),
 		T(test_fork_during_calls),
 		T(test_child_opens_its_own),
 		T(test_fork_during_open_and_close),

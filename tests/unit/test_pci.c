@@ -236,12 +236,29 @@ static void test_all_channels_taken(void **state)
 
 static void test_dead_predecessor(void **state)
 {
+	int locks[FAKE_CHANNELS];
+
 	(void)state;
 	fake.state[0] = VGPU_CHANNEL_OPEN; /* and nobody holds its lock */
 	fake.irq_status = VGPU_IRQ_CHANNEL(0);
+	for (uint32_t i = 1; i < FAKE_CHANNELS; i++)
+		locks[i] = fake_device_lock(i);
 	vgpu = opened(); /* the fake refuses OPEN of what is open */
 	assert_int_equal(fake.resets, 1);
 	assert_int_equal(vgpu_nop(vgpu), 0);
+	for (uint32_t i = 1; i < FAKE_CHANNELS; i++)
+		close(locks[i]);
+}
+
+/* Nobody waits for a worker that is ending while another channel is ready. */
+static void test_closed_channel_first(void **state)
+{
+	(void)state;
+	fake.state[0] = VGPU_CHANNEL_CLOSING;
+	vgpu = opened();
+	assert_int_equal(fake_get(state[1]), VGPU_CHANNEL_OPEN);
+	assert_int_equal(fake.resets, 0);
+	fake.state[0] = VGPU_CHANNEL_CLOSED;
 }
 
 static void test_predecessor_that_failed(void **state)
@@ -345,16 +362,24 @@ static void *unplug_soon(void *arg)
 
 static void test_unplugged_during_a_call(void **state)
 {
+	struct vgpu *idle;
 	pthread_t thread;
 
 	(void)state;
-	fake.silent = 1;
 	vgpu = opened();
+	idle = opened();
+	assert_int_equal(vgpu_nop(vgpu), 0); /* so that memory of zeros looks like a lie */
+	assert_int_equal(vgpu_nop(idle), 0);
+	pthread_mutex_lock(&fake.lock);
+	fake.silent = 1;
+	pthread_mutex_unlock(&fake.lock);
 	pthread_create(&thread, NULL, unplug_soon, NULL);
 	assert_int_equal(vgpu_nop(vgpu), VGPU_EDEVLOST);
 	assert_contains(vgpu_last_error(vgpu), "unplugged");
 	pthread_join(thread, NULL);
 	assert_int_equal(vgpu_nop(vgpu), VGPU_EDEVLOST);
+	assert_int_equal(vgpu_nop(idle), VGPU_EDEVLOST); /* its memory is still memory */
+	vgpu_close(idle);
 }
 
 static void test_roll_call(void **state)
@@ -529,6 +554,7 @@ int main(void)
 		T(test_no_permission),
 		T(test_all_channels_taken),
 		T(test_dead_predecessor),
+		T(test_closed_channel_first),
 		T(test_predecessor_that_failed),
 		T(test_mailbox_fails),
 		T(test_mailbox_never_answers),
