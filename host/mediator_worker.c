@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pwd.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -15,8 +16,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../protocol/vgpu_errors.h"
 #include "log.h"
 #include "mediator_scheduler.h"
+
+/* Made by gpu_mediator.sysusers.conf. */
+#define WORKER_USER "gpu_mediator"
 
 #define WARM_TIMEOUT_S 60
 #define ATTACH_TIMEOUT_S 10
@@ -86,8 +91,9 @@ static void on_ready(struct worker_proc *w, const struct worker_ready *msg)
 	if (w->state != WORKER_STATE_WARMING)
 		return;
 	w->ready = *msg;
-	w->ready.why[sizeof(w->ready.why) - 1] = '\0';
-	w->ready.info.device[sizeof(w->ready.info.device) - 1] = '\0';
+	keep(w->ready.why, sizeof(w->ready.why), msg->why, sizeof(msg->why));
+	keep(w->ready.info.device, sizeof(w->ready.info.device), msg->info.device,
+	     sizeof(msg->info.device));
 	event_del(w->timer);
 	set_state(w, WORKER_STATE_IDLE);
 	pool_worker_ready(w->m, w);
@@ -99,7 +105,8 @@ static void on_why(struct worker_proc *w, int32_t reason, const char *why, size_
 	if (w->told_why)
 		return;
 	w->told_why = true;
-	w->reason = reason;
+	/* Peers take a positive reason for a broken mediator; a worker cannot make it one. */
+	w->reason = reason <= 0 ? reason : VGPU_EWORKER;
 	keep(w->why, sizeof(w->why), why, size);
 	expect_end(w, END_GRACE_MS);
 }
@@ -308,6 +315,16 @@ static char **scrubbed_environment(void)
 	return out;
 }
 
+/* Whom a worker becomes; empty: nobody else. Only root can become another. */
+static const char *worker_user(const struct mediator_config *c)
+{
+	if (strcmp(c->worker_user, "auto") != 0)
+		return c->worker_user;
+	if (geteuid() != 0)
+		return "";
+	return getpwnam(WORKER_USER) ? WORKER_USER : "nobody";
+}
+
 static int spawn(struct worker_proc *w, int control, int err)
 {
 	char backend[32], library[PATH_MAX + 32], device[32], user[CONFIG_TEXT_MAX + 16];
@@ -318,7 +335,7 @@ static int spawn(struct worker_proc *w, int control, int err)
 			 backend,
 			 library,
 			 device,
-			 c->worker_user[0] ? user : NULL,
+			 *worker_user(c) ? user : NULL,
 			 NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
@@ -334,7 +351,7 @@ static int spawn(struct worker_proc *w, int control, int err)
 			 ? backend_cuda_default_path(path, sizeof(path))
 			 : c->cuda_library);
 	snprintf(device, sizeof(device), "--device=%u", c->device);
-	snprintf(user, sizeof(user), "--user=%s", c->worker_user);
+	snprintf(user, sizeof(user), "--user=%s", worker_user(c));
 
 	sigemptyset(&none);
 	sigfillset(&all);

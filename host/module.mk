@@ -39,12 +39,17 @@ install-host: $(MEDIATOR) $(B)/host/gpu_mediator.service ## gpu_mediator, its un
 	$(Q)$(INSTALL) -m 644 docs/gpu_mediator.conf.5 $(DESTDIR)$(MANDIR)/man5/gpu_mediator.conf.5
 	$(Q)[ -e $(DESTDIR)$(SYSCONFDIR)/gpu_mediator/config.conf ] || \
 		$(INSTALL) -m 644 host/gpu_mediator.conf $(DESTDIR)$(SYSCONFDIR)/gpu_mediator/config.conf
+	$(Q)$(INSTALL) -d $(DESTDIR)$(SYSUSERSDIR)
+	$(Q)$(INSTALL) -m 644 host/gpu_mediator.sysusers.conf $(DESTDIR)$(SYSUSERSDIR)/gpu_mediator.conf
+	$(if $(DESTDIR),,$(Q)command -v systemd-sysusers >/dev/null && systemd-sysusers gpu_mediator.conf || \
+		echo "user gpu_mediator: not created; workers change to nobody")
 	$(Q)if [ -e $(CUDA_SO) ]; then $(INSTALL) -d $(DESTDIR)$(LIBDIR)/gpu_mediator && \
 		$(INSTALL) -m 755 $(CUDA_SO) $(DESTDIR)$(LIBDIR)/gpu_mediator/; fi
 
 uninstall-host: ## remove them; the configuration stays
 	$(Q)rm -f $(DESTDIR)$(SBINDIR)/gpu_mediator $(DESTDIR)$(UNITDIR)/gpu_mediator.service \
 		$(DESTDIR)$(MANDIR)/man8/gpu_mediator.8 $(DESTDIR)$(MANDIR)/man5/gpu_mediator.conf.5 \
-		$(DESTDIR)$(LIBDIR)/gpu_mediator/$(notdir $(CUDA_SO))
+		$(DESTDIR)$(LIBDIR)/gpu_mediator/$(notdir $(CUDA_SO)) \
+		$(DESTDIR)$(SYSUSERSDIR)/gpu_mediator.conf
 
 .PHONY: install-host uninstall-host
