@@ -79,7 +79,7 @@ static void quiet(struct keeper *k, uint32_t causes)
 	/* Acknowledged in between: its owner has seen the mask as it was. */
 	mask_change(k, causes & ~regs_read(&k->regs, VGPU_REG_IRQ_STATUS), 0);
 	file_lock_drop(&k->claim);
-	log_line(&k->log, VGPU_LOG_INFO, "pci:%s: causes %#x: masked, their owner does not answer",
+	log_line(&k->log, VGPU_LOG_DEBUG, "pci:%s: causes %#x: masked, their owner does not answer",
 		 k->device.address, causes);
 }
 
@@ -377,7 +377,17 @@ void keeper_discard(struct keeper *k)
 		free(k);
 }
 
-int keeper_wait(struct keeper *k, uint32_t *seen, int64_t deadline_ns)
+uint32_t keeper_wakes(struct keeper *k)
+{
+	uint32_t wakes;
+
+	pthread_mutex_lock(&k->lock);
+	wakes = k->wakes;
+	pthread_mutex_unlock(&k->lock);
+	return wakes;
+}
+
+int keeper_wait(struct keeper *k, uint32_t seen, int64_t deadline_ns)
 {
 	struct timespec until = {
 		.tv_sec = deadline_ns / 1000000000,
@@ -386,9 +396,8 @@ int keeper_wait(struct keeper *k, uint32_t *seen, int64_t deadline_ns)
 	int rc = 0;
 
 	pthread_mutex_lock(&k->lock);
-	while (k->wakes == *seen && !k->lost && rc == 0)
+	while (k->wakes == seen && !k->lost && rc == 0)
 		rc = pthread_cond_timedwait(&k->woken, &k->lock, &until);
-	*seen = k->wakes;
 	pthread_mutex_unlock(&k->lock);
 	return rc ? -ETIMEDOUT : 0;
 }

@@ -85,11 +85,15 @@ void keeper_discard(struct keeper *k);
 /* Let channel @k interrupt (true), or no longer. With `claim` held. */
 void keeper_listen(struct keeper *k, uint32_t channel, bool on);
 
+/* How many interrupts were taken so far, mod 2^32. */
+uint32_t keeper_wakes(struct keeper *k);
+
 /*
- * Sleep until an interrupt came after *@seen, or @deadline_ns. *@seen is brought up to date.
- * Returns 0 or -ETIMEDOUT.
+ * Sleep until an interrupt came after the first @seen, or @deadline_ns. Returns 0 or -ETIMEDOUT.
+ * One interrupt can stand for an answer and for the channel's end: take @seen before you look
+ * at all that it may mean, and keep it until you have.
  */
-int keeper_wait(struct keeper *k, uint32_t *seen, int64_t deadline_ns);
+int keeper_wait(struct keeper *k, uint32_t seen, int64_t deadline_ns);
 
 /* Tell where a channel is mapped, so that it survives an unplugging; NULL: no longer. */
 void keeper_mapped(struct keeper *k, uint32_t channel, void *base, uint64_t bytes);

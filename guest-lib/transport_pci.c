@@ -35,7 +35,7 @@ struct pci_transport {
 	struct keeper *keeper;
 	int lock_file;    /* resource0 again: its description holds the channel's byte */
 	uint32_t channel; /* NO_CHANNEL */
-	uint32_t seen;    /* interrupts, for keeper_wait() */
+	uint32_t seen;    /* interrupts at the last look at the channel's state */
 };
 
 static struct pci_transport *of(struct transport *t)
@@ -75,6 +75,13 @@ static int open_file(struct pci_transport *p, int *fd, const char *file, struct 
 static int32_t channel_state(const struct pci_transport *p, uint32_t channel)
 {
 	return (int32_t)regs_read(&p->keeper->regs, VGPU_REG_CHANNEL_STATE + 4 * channel);
+}
+
+/* The own channel's state; pci_wait() waits for an interrupt after this look. */
+static int32_t look(struct pci_transport *p)
+{
+	p->seen = keeper_wakes(p->keeper);
+	return channel_state(p, p->channel);
 }
 
 /* Lock the first free byte; only of closed channels if @closed. -EAGAIN: there is none. */
@@ -128,19 +135,19 @@ static int claim(struct pci_transport *p, int64_t deadline_ns, struct cause *why
 static int reset_channel(struct pci_transport *p, int64_t deadline_ns, struct cause *why)
 {
 	struct keeper *k = p->keeper;
-	int32_t state = channel_state(p, p->channel);
+	int32_t state = look(p);
 
 	if (state <= VGPU_CHANNEL_CLOSED)
 		return 0;
 	regs_write(&k->regs, VGPU_REG_CHANNEL_RESET, p->channel);
-	while ((state = channel_state(p, p->channel)) > VGPU_CHANNEL_CLOSED) {
+	while ((state = look(p)) > VGPU_CHANNEL_CLOSED) {
 		int64_t soon = clock_deadline(10); /* the interrupt may be masked or shared */
 
 		if (clock_left_ms(deadline_ns) == 0)
 			return because(why, VGPU_ETIMEDOUT,
 				       "channel %u: the host does not close it for its last user",
 				       p->channel);
-		keeper_wait(k, &p->seen, soon < deadline_ns ? soon : deadline_ns);
+		keeper_wait(k, p->seen, soon < deadline_ns ? soon : deadline_ns);
 	}
 	return 0;
 }
@@ -212,9 +219,12 @@ static int pci_wait(struct transport *t, int timeout_ms)
 {
 	struct pci_transport *p = of(t);
 	bool again = timeout_ms < 0 || timeout_ms > LOOK_AGAIN_MS;
-	int rc = keeper_wait(p->keeper, &p->seen,
-			     clock_deadline(again ? LOOK_AGAIN_MS : timeout_ms));
+	int rc =
+		keeper_wait(p->keeper, p->seen, clock_deadline(again ? LOOK_AGAIN_MS : timeout_ms));
 
+	if (rc < 0 && again)
+		log_line(t->log, VGPU_LOG_DEBUG, "%s: channel %u: no interrupt for %d ms", t->name,
+			 p->channel, LOOK_AGAIN_MS);
 	return again ? 0 : rc;
 }
 
@@ -228,7 +238,7 @@ static bool pci_gone(struct transport *t)
 static int pci_check(struct transport *t, struct cause *why)
 {
 	struct pci_transport *p = of(t);
-	int32_t state = channel_state(p, p->channel);
+	int32_t state = look(p);
 
 	if ((uint32_t)state == REGS_GONE && pci_gone(t))
 		return because(why, VGPU_EDEVLOST, "the device was unplugged");

@@ -95,8 +95,13 @@ static void *work(void *opaque)
 			if (fake_get(silent))
 				continue;
 			spsc_produce(&rsp, &p);
-			if (spsc_publish(&rsp))
+			if (fake_get(last_words)) {
+				usleep(20000); /* it has fallen asleep by now */
+				spsc_publish(&rsp);
+				fake_device_end_channel(k, VGPU_EDEVLOST);
+			} else if (spsc_publish(&rsp)) {
 				fake_device_raise(VGPU_IRQ_CHANNEL(k));
+			}
 		} else {
 			usleep(50);
 		}

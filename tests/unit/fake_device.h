@@ -28,7 +28,9 @@ struct fake_device {
 	/* script */
 	int32_t open_status; /* of mailbox OPEN, with open_text */
 	const char *open_text;
-	int silent; /* workers answer nothing */
+	int silent;     /* workers answer nothing */
+	int last_words; /* they end with the answer that a sleeper waits for: one interrupt for both
+			 */
 	/* what was done to it */
 	uint32_t writes, joins, leaves, opens, resets, interrupts, acknowledged;
 	uint32_t roll_calls, roll_call; /* answers, and the last one */

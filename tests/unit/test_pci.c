@@ -344,6 +344,29 @@ static void test_closed_by_the_device(void **state)
 	call_ends_with(VGPU_CHANNEL_CLOSED, VGPU_EDEVLOST, "closed by the device");
 }
 
+static int waited_in_vain;
+
+static void count_waits(void *opaque, enum vgpu_log_level level, const char *text)
+{
+	(void)opaque;
+	(void)level;
+	if (strstr(text, "no interrupt"))
+		__atomic_store_n(&waited_in_vain, 1, __ATOMIC_RELAXED);
+}
+
+/* The interrupt of an answer was that of the end as well: the next call hears of it at once. */
+static void test_end_that_comes_with_an_answer(void **state)
+{
+	(void)state;
+	fake.last_words = 1;
+	options.log = count_waits;
+	options.log_level = VGPU_LOG_DEBUG;
+	vgpu = opened();
+	assert_int_equal(vgpu_nop(vgpu), 0);
+	assert_int_equal(vgpu_nop(vgpu), VGPU_EDEVLOST);
+	assert_int_equal(__atomic_load_n(&waited_in_vain, __ATOMIC_RELAXED), 0);
+}
+
 static void test_timeout(void **state)
 {
 	(void)state;
@@ -562,6 +585,7 @@ int main(void)
 		T(test_deadline),
 		T(test_mediator_lost),
 		T(test_closed_by_the_device),
+		T(test_end_that_comes_with_an_answer),
 		T(test_timeout),
 		T(test_unplugged_during_a_call),
 		T(test_roll_call),
