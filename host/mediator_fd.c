@@ -7,30 +7,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "eventfd_check.h"
 #include "log.h"
-
-static bool link_is(int fd, const char *wanted)
-{
-	char path[32], target[64];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n < 0)
-		return false;
-	target[n] = '\0';
-	return strcmp(target, wanted) == 0;
-}
-
-bool fd_is_eventfd(int fd)
-{
-	return link_is(fd, "anon_inode:[eventfd]");
-}
 
 /* Only shared memory of the kernel's own has seals; to close it waits for nobody. */
 static bool closes_at_once(int fd)

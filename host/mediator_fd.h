@@ -6,13 +6,9 @@
 #ifndef HOST_MEDIATOR_FD_H
 #define HOST_MEDIATOR_FD_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 /* Close @n descriptors, those that are -1 left out, and set them to -1. Never blocks. */
 void fd_discard(int *fds, size_t n);
-
-/* Is it an eventfd? Asks the kernel only, so it does not block either. */
-bool fd_is_eventfd(int fd);
 
 #endif

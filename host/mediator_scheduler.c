@@ -11,6 +11,7 @@
 #include "../common/memfd.h"
 #include "../protocol/vgpu_channel.h"
 #include "../protocol/vgpu_socket.h"
+#include "eventfd_check.h"
 #include "log.h"
 #include "mediator_fd.h"
 #include "mediator_protocol.h"

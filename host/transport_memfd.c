@@ -17,20 +17,7 @@
 #include "../common/errors.h"
 #include "../common/memfd.h"
 #include "../protocol/vgpu_channel.h"
-
-/* Reading or writing anything but an eventfd could do anything: a terminal, a full pipe, FUSE. */
-static bool is_eventfd(int fd)
-{
-	char path[32], target[32];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n < 0)
-		return false;
-	target[n] = '\0';
-	return strcmp(target, "anon_inode:[eventfd]") == 0;
-}
+#include "eventfd_check.h"
 
 static const char *memfd_problem(int rc)
 {
@@ -70,7 +57,7 @@ static int memfd_attach(struct transport *t, const struct worker_assign *assign,
 			 memfd_problem(rc));
 		return VGPU_EMEMORY;
 	}
-	if (!is_eventfd(fds[1]) || !is_eventfd(fds[2])) {
+	if (!fd_is_eventfd(fds[1]) || !fd_is_eventfd(fds[2])) {
 		snprintf(why, why_len, "channel %u: a notification descriptor is no eventfd",
 			 assign->channel);
 		return VGPU_EINVAL;
