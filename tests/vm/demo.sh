@@ -16,8 +16,8 @@ say() {
 
 # What a user would type in the VM, and what comes back.
 type_in_vm() {
-	echo "vm\$ $1"
-	vm_run demo alice "$1"
+	echo "vm\$ $1${2:+    (as $2)}"
+	vm_run demo "${2:-alice}" "$1"
 	[ -z "$VM_OUT" ] || printf '%s\n' "$VM_OUT"
 	[ -z "$VM_ERR" ] || printf '%s\n' "$VM_ERR"
 	[ "$VM_RC" = 0 ] || failed+=("$1")
@@ -58,7 +58,7 @@ say "3. A virtual machine ($(vm_accel)) with a stub PCI device and a stock Debia
 mkfifo "$VM_WORK"/shell.{in,out}
 lab_vm demo -chardev "pipe,id=shell,path=$VM_WORK/shell" -device virtconsole,chardev=shell
 type_in_vm "uname -sr"
-type_in_vm "lspci -v -s 04.0"
+type_in_vm "lspci -v -s 04.0" root
 echo
 echo "udev has bound it to uio_pci_generic and opened it to group vgpu:"
 type_in_vm "id; ls -lL /dev/vgpu0"
