@@ -17,18 +17,19 @@
 
 const char *backend_cuda_default_path(char *buf, size_t len)
 {
-	char self[PATH_MAX], *slash;
+	/* In a build tree; installed under whatever prefix; installed elsewhere. */
+	static const char *const beside[] = { "", "../lib/gpu_mediator/" };
+	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
 
-	if (n > 0) {
-		self[n] = '\0';
-		slash = strrchr(self, '/');
-		if (slash) {
-			slash[1] = '\0';
-			if (snprintf(buf, len, "%s" CUDA_LIBRARY, self) < (int)len &&
-			    access(buf, R_OK) == 0)
-				return buf;
-		}
+	self[n > 0 ? n : 0] = '\0';
+	slash = strrchr(self, '/');
+	for (size_t i = 0; slash && i < sizeof(beside) / sizeof(beside[0]); i++) {
+		slash[1] = '\0';
+		if (snprintf(buf, len, "%s%s" CUDA_LIBRARY, self, beside[i]) < (int)len &&
+		    access(buf, R_OK) == 0)
+			return buf;
 	}
 	snprintf(buf, len, "%s", VGPU_CUDA_LIBRARY);
 	return buf;

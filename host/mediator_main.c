@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -24,11 +25,13 @@
 #include "self_test.h"
 #include "worker.h"
 
-#define PID_FILE_DEFAULT "/run/gpu_mediator/gpu_mediator.pid"
+#define RUN_DIR "/run/gpu_mediator"
+#define PID_FILE_DEFAULT RUN_DIR "/gpu_mediator.pid"
 
 struct service {
 	struct mediator m; /* first: callbacks find the rest from it */
 	struct options options;
+	bool made_run_dir;
 	struct lockfile pid_file;
 	struct listener devices;
 	struct listener clients;
@@ -126,16 +129,39 @@ static void log_error(void *ctx, const char *text)
 	log_err("%s", text);
 }
 
-static int take_pid_file(struct service *s)
+/* NULL: none. */
+static const char *pid_file_path(const struct service *s)
 {
 	const char *path = s->m.config.pid_file;
 
-	if (strcmp(path, "auto") == 0) {
-		if (s->options.foreground)
-			return 0;
-		path = PID_FILE_DEFAULT;
-	}
-	return lockfile_take(&s->pid_file, path, "PID file");
+	if (strcmp(path, "auto") != 0)
+		return path;
+	return s->options.foreground ? NULL : PID_FILE_DEFAULT;
+}
+
+static bool in_run_dir(const char *path)
+{
+	return path && strncmp(path, RUN_DIR "/", sizeof(RUN_DIR)) == 0;
+}
+
+/*
+ * The directory of the default paths, which is new at every boot: systemd makes it, and without
+ * systemd we do. A failure shows in whatever is to be made there, with its name.
+ */
+static void make_run_dir(struct service *s)
+{
+	const struct mediator_config *c = &s->m.config;
+
+	if (in_run_dir(pid_file_path(s)) || (c->devices.enabled && in_run_dir(c->devices.socket)) ||
+	    (c->clients.enabled && in_run_dir(c->clients.socket)))
+		s->made_run_dir = mkdir(RUN_DIR, 0755) == 0;
+}
+
+static int take_pid_file(struct service *s)
+{
+	const char *path = pid_file_path(s);
+
+	return path ? lockfile_take(&s->pid_file, path, "PID file") : 0;
 }
 
 /* Six descriptors a channel at most, one a connection, and some of our own. */
@@ -278,12 +304,16 @@ static void service_dispose(struct service *s)
 	stderr_pipe_close(&s->worker_stderr);
 	mediator_dispose(&s->m);
 	lockfile_release(&s->pid_file);
+	if (s->made_run_dir)
+		rmdir(RUN_DIR);
 }
 
 static int service_start(struct service *s)
 {
-	int rc = take_pid_file(s);
+	int rc;
 
+	make_run_dir(s);
+	rc = take_pid_file(s);
 	if (rc < 0)
 		return rc == -EBUSY ? EXIT_BUSY : EXIT_FAILED;
 	raise_descriptor_limit(&s->m.config);

@@ -41,8 +41,7 @@ install-host: $(MEDIATOR) $(B)/host/gpu_mediator.service ## gpu_mediator, its un
 		$(INSTALL) -m 644 host/gpu_mediator.conf $(DESTDIR)$(SYSCONFDIR)/gpu_mediator/config.conf
 	$(Q)$(INSTALL) -d $(DESTDIR)$(SYSUSERSDIR)
 	$(Q)$(INSTALL) -m 644 host/gpu_mediator.sysusers.conf $(DESTDIR)$(SYSUSERSDIR)/gpu_mediator.conf
-	$(if $(DESTDIR),,$(Q)command -v systemd-sysusers >/dev/null && systemd-sysusers gpu_mediator.conf || \
-		echo "user gpu_mediator: not created; workers change to nobody")
+	$(if $(DESTDIR),,$(Q)host/add_user.sh)
 	$(Q)if [ -e $(CUDA_SO) ]; then $(INSTALL) -d $(DESTDIR)$(LIBDIR)/gpu_mediator && \
 		$(INSTALL) -m 755 $(CUDA_SO) $(DESTDIR)$(LIBDIR)/gpu_mediator/; fi
 
