@@ -10,7 +10,7 @@ check: ## all tests that need no GPU; installs what it needs
 # What sanitized builds run: everything that drives our code with untrusted input.
 check-san: check-unit check-conformance check-hostile
 
-deps: ## install the packages that building and testing need
-	$(Q)scripts/deps.sh test
+deps: ## install the packages that building needs; check and demo see to theirs
+	$(Q)scripts/deps.sh build
 
 .PHONY: check check-san deps
