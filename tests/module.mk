@@ -4,8 +4,12 @@
 # .proverc names a harness of ours; prove finds it only here.
 export PERL5LIB := tests/lib$(if $(PERL5LIB),:$(PERL5LIB))
 
-check: ## all tests that need no GPU; installs what it needs
+ifeq ($(SAN),)
+check: ## all tests that need no GPU; installs what it needs. With SAN=: those that gain by it
 	$(Q)scripts/check.sh
+else
+check: check-san
+endif
 
 # What sanitized builds run: everything that drives our code with untrusted input.
 check-san: check-unit check-conformance check-hostile
