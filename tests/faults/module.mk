@@ -10,6 +10,6 @@ $(FAULT_TESTS): %: %.o $(B)/tests/faults/bed.o $(GUEST_A) $(COMMON_OBJS)
 	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(GUEST_LIBS) -lcmocka
 
 check-faults: $(FAULT_TESTS) $(B)/host/gpu_mediator ## what goes wrong on the host, one fault after another
-	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP prove --exec 'timeout -k 5 300' $(FAULT_TESTS)
+	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP prove --exec tests/lib/run-cmocka.sh $(FAULT_TESTS)
 
 .PHONY: check-faults

@@ -11,6 +11,6 @@ $(HOSTILE_TESTS): %: %.o $(B)/tests/unit/host.a
 # A report counts at once: a worker does not end by exit().
 check-hostile: export TSAN_OPTIONS := halt_on_error=1 atexit_sleep_ms=0 $(TSAN_OPTIONS)
 check-hostile: $(HOSTILE_TESTS) ## a guest that writes garbage, HOSTILE_SECONDS (20) long; HOSTILE_SEED=N repeats
-	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP prove --exec 'timeout -k 5 300' $(HOSTILE_TESTS)
+	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP prove --exec tests/lib/run-cmocka.sh $(HOSTILE_TESTS)
 
 .PHONY: check-hostile

@@ -29,6 +29,6 @@ $(CLI_HOST): %: %.o $(GUEST_TEST_A)
 check-unit check-unit-guest: export VGPU_BUILD := $(B)
 check-unit: $(CLI_HOST) $(CLI)
 check-unit-guest: $(GUEST_TESTS) $(CLI_HOST) $(CLI) ## unit tests of library, shared code and vgpu-cli
-	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP prove --exec 'timeout -k 5 180' $(GUEST_TESTS) tests/unit/test_cli.sh
+	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP prove --exec tests/lib/run-cmocka.sh $(GUEST_TESTS) tests/unit/test_cli.sh
 
 .PHONY: check-unit-guest

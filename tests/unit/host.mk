@@ -13,7 +13,7 @@ $(SUPERVISOR_TESTS): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/tests/unit/fake
 	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(HOST_PKG_LIBS) -lcmocka -lpthread
 
 check-unit-host: $(SUPERVISOR_TESTS) ## unit tests of the mediator's supervisor
-	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP timeout 120 prove $(if $(V),-v) --exec '' $^
+	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP prove $(if $(V),-v) --exec tests/lib/run-cmocka.sh $^
 
 UNIT_TESTS += $(SUPERVISOR_TESTS)
 
