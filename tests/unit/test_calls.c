@@ -9,6 +9,7 @@
 
 #include "fake_host.h"
 #include "../../common/shm.h"
+#include "../../guest-lib/private.h"
 #include "vgpuguest.h"
 
 static struct fake_host host;
@@ -478,7 +479,7 @@ static void test_piece_fails(void **state)
 	assert_int_equal(vgpu_nop(vgpu), 0); /* what was under way is out of the way */
 }
 
-#define LATE_MS 300
+static int overdue; /* the late answer may come */
 
 static enum fake_fate late(struct fake_host *h, const struct vgpu_request *req,
 			   struct vgpu_response *rsp)
@@ -486,23 +487,24 @@ static enum fake_fate late(struct fake_host *h, const struct vgpu_request *req,
 	(void)req;
 	(void)rsp;
 	if (h->requests == 1)
-		usleep(LATE_MS * 1000);
+		while (!__atomic_load_n(&overdue, __ATOMIC_ACQUIRE))
+			usleep(1000);
 	return FAKE_ANSWER;
 }
 
 static void test_timeout_then_late_answer(void **state)
 {
-	int rc, waited = 0;
-
 	(void)state;
-	options.timeout_ms = 20;
+	overdue = 0;
 	start(late, 0);
+	vgpu->timeout_ms = 20;
 	assert_int_equal(vgpu_nop(vgpu), VGPU_ETIMEDOUT);
 	assert_contains(vgpu_last_error(vgpu), "no answer in time");
 	/* Until the answer is there, calls time out as well; then all is as before. */
-	while ((rc = vgpu_nop(vgpu)) == VGPU_ETIMEDOUT)
-		assert_true(waited++ < 1000);
-	assert_int_equal(rc, 0);
+	assert_int_equal(vgpu_nop(vgpu), VGPU_ETIMEDOUT);
+	__atomic_store_n(&overdue, 1, __ATOMIC_RELEASE);
+	vgpu->timeout_ms = -1;
+	assert_int_equal(vgpu_nop(vgpu), 0);
 	add(100);
 }
 
@@ -520,10 +522,12 @@ static void test_timeout_for_ever(void **state)
 	static float f[20000];
 
 	(void)state;
-	options.timeout_ms = 10;
 	start(silent, 0);
+	vgpu->timeout_ms = 10;
 	assert_int_equal(vgpu_vector_add(vgpu, f, f, f, 20000, NULL), VGPU_ETIMEDOUT);
 	assert_int_equal(vgpu_nop(vgpu), VGPU_ETIMEDOUT);
+	for (int i = 0; i < 30000 && host.requests < 2; i++)
+		usleep(1000);
 	assert_int_equal(host.requests, 2); /* the pieces: nothing is sent while answers are due */
 }
 

@@ -275,7 +275,7 @@ static void test_default_window_fits_the_quota(void **state)
 static void test_deaf_host(void **state)
 {
 	(void)state;
-	options.timeout_ms = 30;
+	options.timeout_ms = 300;
 	refused_by((struct fake_script){ .deaf = 1 }, VGPU_ETIMEDOUT, "no answer in time");
 }
 

@@ -11,6 +11,7 @@
 
 #include "fake_device.h"
 #include "../../guest-lib/file_lock.h"
+#include "../../guest-lib/private.h"
 #include "vgpuguest.h"
 
 static struct vgpu_options options;
@@ -289,7 +290,7 @@ static void test_mailbox_never_answers(void **state)
 {
 	(void)state;
 	fake.status = VGPU_MBOX_BUSY;
-	options.timeout_ms = 50;
+	options.timeout_ms = 300;
 	refused(VGPU_ETIMEDOUT, "mailbox");
 	fake.status = 0;
 }
@@ -299,10 +300,11 @@ static void test_mailbox_lock_is_held(void **state)
 	int fd = fake_device_lock(FILE_LOCK_MAILBOX);
 
 	(void)state;
-	options.timeout_ms = 50;
+	options.timeout_ms = 300;
 	refused(VGPU_ETIMEDOUT, "mailbox");
 	assert_int_equal(fake.opens, 0);
 	close(fd);
+	options.timeout_ms = -1;
 	vgpu = opened();
 }
 
@@ -370,9 +372,9 @@ static void test_end_that_comes_with_an_answer(void **state)
 static void test_timeout(void **state)
 {
 	(void)state;
-	options.timeout_ms = 30;
 	fake.silent = 1;
 	vgpu = opened();
+	vgpu->timeout_ms = 30;
 	assert_int_equal(vgpu_nop(vgpu), VGPU_ETIMEDOUT);
 }
 
