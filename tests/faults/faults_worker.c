@@ -241,6 +241,29 @@ static void test_stuck(void **state)
 	assert_true(witness_end(&witness));
 }
 
+/* Root's workers are somebody else. */
+static void test_user(void **state)
+{
+	char path[64], line[128];
+	unsigned int uid = 0;
+	struct vgpu *v;
+	FILE *f;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(bed_open(&b, &v, 1 << 20), 0);
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)bed_last_worker(&b));
+	f = fopen(path, "re");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f) && sscanf(line, "Uid: %u", &uid) != 1)
+		;
+	fclose(f);
+	assert_int_not_equal(uid, 0);
+	vgpu_close(v);
+	assert_true(witness_end(&witness));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +276,7 @@ int main(void)
 		TEST(test_killed_in_the_pool),
 		TEST(test_deadline),
 		TEST(test_stuck),
+		TEST(test_user),
 #undef TEST
 	};
 
