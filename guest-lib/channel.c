@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../common/rings.h"
 #include "../common/shm.h"
 
 void channel_format(struct channel *ch, void *base, uint64_t bytes)
@@ -37,23 +38,9 @@ void channel_format(struct channel *ch, void *base, uint64_t bytes)
 		.host_closed = (uint32_t *)(index + VGPU_INDEX_HOST_CLOSED),
 		.guest_closed = (uint32_t *)(index + VGPU_INDEX_GUEST_CLOSED),
 	};
-	shape = (struct spsc_shape){
-		.prod = (uint32_t *)(index + VGPU_INDEX_REQ_PROD),
-		.cons = (uint32_t *)(index + VGPU_INDEX_REQ_CONS),
-		.event = (uint32_t *)(index + VGPU_INDEX_REQ_EVENT),
-		.slots = at + header.req_offset,
-		.slot_bytes = sizeof(struct vgpu_request),
-		.entries = CHANNEL_ENTRIES,
-	};
+	shape = rings_requests(index, at + header.req_offset, CHANNEL_ENTRIES);
 	spsc_producer_init(&ch->req, &shape);
-	shape = (struct spsc_shape){
-		.prod = (uint32_t *)(index + VGPU_INDEX_RSP_PROD),
-		.cons = (uint32_t *)(index + VGPU_INDEX_RSP_CONS),
-		.event = (uint32_t *)(index + VGPU_INDEX_RSP_EVENT),
-		.slots = at + header.rsp_offset,
-		.slot_bytes = sizeof(struct vgpu_response),
-		.entries = CHANNEL_ENTRIES,
-	};
+	shape = rings_responses(index, at + header.rsp_offset, CHANNEL_ENTRIES);
 	spsc_consumer_init(&ch->rsp, &shape);
 }
 

@@ -15,6 +15,7 @@
 
 #include "../common/errors.h"
 #include "../common/memfd.h"
+#include "../common/rings.h"
 #include "../common/shm.h"
 #include "../protocol/vgpu_version.h"
 #include "mediator_throttle.h"
@@ -157,20 +158,6 @@ static uint64_t pages(uint64_t bytes)
 	return (bytes + VGPU_PAGE_BYTES - 1) & ~(uint64_t)(VGPU_PAGE_BYTES - 1);
 }
 
-static struct spsc_shape shape(struct local_channel *c, uint32_t prod, uint32_t cons,
-			       uint32_t event, uint64_t slots, uint32_t slot_bytes,
-			       uint32_t entries)
-{
-	return (struct spsc_shape){
-		.prod = (uint32_t *)(void *)(c->index + prod),
-		.cons = (uint32_t *)(void *)(c->index + cons),
-		.event = (uint32_t *)(void *)(c->index + event),
-		.slots = c->base + slots,
-		.slot_bytes = slot_bytes,
-		.entries = entries,
-	};
-}
-
 int local_channel_init(struct local_channel *c, uint32_t entries, uint64_t window_bytes)
 {
 	const uint64_t req = 2 * VGPU_PAGE_BYTES;
@@ -213,11 +200,9 @@ int local_channel_init(struct local_channel *c, uint32_t entries, uint64_t windo
 	};
 	c->index = c->base + VGPU_PAGE_BYTES;
 	c->window = c->base + window;
-	at = shape(c, VGPU_INDEX_REQ_PROD, VGPU_INDEX_REQ_CONS, VGPU_INDEX_REQ_EVENT, req,
-		   sizeof(struct vgpu_request), entries);
+	at = rings_requests(c->index, c->base + req, entries);
 	spsc_producer_init(&c->req, &at);
-	at = shape(c, VGPU_INDEX_RSP_PROD, VGPU_INDEX_RSP_CONS, VGPU_INDEX_RSP_EVENT, rsp,
-		   sizeof(struct vgpu_response), entries);
+	at = rings_responses(c->index, c->base + rsp, entries);
 	spsc_consumer_init(&c->rsp, &at);
 	return 0;
 }

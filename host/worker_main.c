@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "../common/errors.h"
+#include "../common/rings.h"
 #include "../common/shm.h"
 
 struct worker_options {
@@ -199,22 +200,8 @@ static void set_up_rings(struct worker *w)
 {
 	const struct channel_geometry *g = &w->geometry;
 	uint8_t *index = at(w, g->index_offset);
-	const struct spsc_shape req = {
-		.prod = (uint32_t *)(void *)(index + VGPU_INDEX_REQ_PROD),
-		.cons = (uint32_t *)(void *)(index + VGPU_INDEX_REQ_CONS),
-		.event = (uint32_t *)(void *)(index + VGPU_INDEX_REQ_EVENT),
-		.slots = at(w, g->req_offset),
-		.slot_bytes = sizeof(struct vgpu_request),
-		.entries = g->req_entries,
-	};
-	const struct spsc_shape rsp = {
-		.prod = (uint32_t *)(void *)(index + VGPU_INDEX_RSP_PROD),
-		.cons = (uint32_t *)(void *)(index + VGPU_INDEX_RSP_CONS),
-		.event = (uint32_t *)(void *)(index + VGPU_INDEX_RSP_EVENT),
-		.slots = at(w, g->rsp_offset),
-		.slot_bytes = sizeof(struct vgpu_response),
-		.entries = g->rsp_entries,
-	};
+	struct spsc_shape req = rings_requests(index, at(w, g->req_offset), g->req_entries);
+	struct spsc_shape rsp = rings_responses(index, at(w, g->rsp_offset), g->rsp_entries);
 
 	spsc_consumer_init(&w->req, &req);
 	spsc_producer_init(&w->rsp, &rsp);

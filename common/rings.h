@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A channel's two rings, as vgpu_channel.h lays them out: which line of the index page
+ * belongs to which. @index is that page, @slots where the ring's slots start.
+ */
+#ifndef COMMON_RINGS_H
+#define COMMON_RINGS_H
+
+#include "../protocol/vgpu_channel.h"
+#include "spsc.h"
+
+static inline struct spsc_shape rings_requests(void *index, void *slots, uint32_t entries)
+{
+	uint8_t *at = index;
+
+	return (struct spsc_shape){
+		.prod = (uint32_t *)(void *)(at + VGPU_INDEX_REQ_PROD),
+		.cons = (uint32_t *)(void *)(at + VGPU_INDEX_REQ_CONS),
+		.event = (uint32_t *)(void *)(at + VGPU_INDEX_REQ_EVENT),
+		.slots = slots,
+		.slot_bytes = sizeof(struct vgpu_request),
+		.entries = entries,
+	};
+}
+
+static inline struct spsc_shape rings_responses(void *index, void *slots, uint32_t entries)
+{
+	uint8_t *at = index;
+
+	return (struct spsc_shape){
+		.prod = (uint32_t *)(void *)(at + VGPU_INDEX_RSP_PROD),
+		.cons = (uint32_t *)(void *)(at + VGPU_INDEX_RSP_CONS),
+		.event = (uint32_t *)(void *)(at + VGPU_INDEX_RSP_EVENT),
+		.slots = slots,
+		.slot_bytes = sizeof(struct vgpu_response),
+		.entries = entries,
+	};
+}
+
+#endif
