@@ -99,14 +99,19 @@ static void on_ready(struct worker_proc *w, const struct worker_ready *msg)
 	pool_worker_ready(w->m, w);
 }
 
+/* Peers take a positive status for a broken mediator; a worker's cannot make it one. */
+static int32_t bounded(int32_t status)
+{
+	return status <= 0 ? status : VGPU_EWORKER;
+}
+
 /* FAILED or ENDED: the reason is told when the process is gone. */
 static void on_why(struct worker_proc *w, int32_t reason, const char *why, size_t size)
 {
 	if (w->told_why)
 		return;
 	w->told_why = true;
-	/* Peers take a positive reason for a broken mediator; a worker cannot make it one. */
-	w->reason = reason <= 0 ? reason : VGPU_EWORKER;
+	w->reason = bounded(reason);
 	keep(w->why, sizeof(w->why), why, size);
 	expect_end(w, END_GRACE_MS);
 }
@@ -122,7 +127,7 @@ static void on_attached(struct worker_proc *w, const struct worker_attached *msg
 	set_state(w, WORKER_STATE_SERVING);
 	if (msg->status != 0)
 		expect_end(w, END_GRACE_MS);
-	sched_worker_attached(w, msg->status, why);
+	sched_worker_attached(w, bounded(msg->status), why);
 }
 
 static void on_log(struct worker_proc *w, const struct worker_text *msg)

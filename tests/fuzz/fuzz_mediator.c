@@ -164,6 +164,7 @@ static void sink(void *ctx, enum log_level level, const char *text, size_t len)
 
 static struct mediator mediator;
 static int peers[PEERS];
+static struct frame_rx heard[PEERS];
 
 static void check_books(void)
 {
@@ -210,6 +211,23 @@ static void turn(void)
 	check_books();
 }
 
+/* What the mediator says is of the protocol, whatever its workers and other peers said. */
+static void peer_hear(int which)
+{
+	struct frame_rx *rx = &heard[which];
+	int fds[VGPU_FRAME_FDS_MAX];
+	union frame_message msg;
+	int rc;
+
+	while (peers[which] >= 0 && frame_rx_read(rx, peers[which]) == 0) {
+		while ((rc = frame_rx_next(rx, &msg, fds)) == 0) {
+			MUST(msg.frame.type != VGPU_MSG_OPENED || msg.opened.status <= 0);
+			MUST(msg.frame.type != VGPU_MSG_CLOSED || msg.closed.reason <= 0);
+		}
+		MUST(rc == -EAGAIN);
+	}
+}
+
 static void peer_connect(struct input *in)
 {
 	int which = input_u8(in) % PEERS;
@@ -219,6 +237,7 @@ static void peer_connect(struct input *in)
 		close(peers[which]);
 	MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
 	peers[which] = pair[0];
+	frame_rx_init(&heard[which]);
 	peer_new(&mediator, which & 1 ? PEER_CLIENT : PEER_DEVICE, pair[1]);
 }
 
@@ -312,7 +331,7 @@ static void peer_step(struct input *in)
 {
 	uint8_t op = input_u8(in);
 	int which = (op >> 3) % PEERS;
-	uint8_t raw[128], drain[4096];
+	uint8_t raw[128];
 
 	switch (op % 8) {
 	case 0:
@@ -337,8 +356,7 @@ static void peer_step(struct input *in)
 			peers[which] = -1;
 		}
 	}
-	if (peers[which] >= 0)
-		(void)!recv(peers[which], drain, sizeof(drain), MSG_DONTWAIT);
+	peer_hear(which);
 }
 
 /* What a worker says: right in form, unless @how says otherwise, at a time of its choice. */
@@ -372,7 +390,7 @@ static size_t worker_words(uint8_t *out, struct input *in)
 	case 3:
 	case 4:
 		m.attached = (struct worker_attached){ .type = WORKER_ATTACHED };
-		m.attached.status = how & 16 ? VGPU_EPROTO : 0;
+		m.attached.status = how & 16 ? (how & 32 ? 700 : VGPU_EPROTO) : 0;
 		n = sizeof(m.attached);
 		break;
 	case 5:
@@ -385,7 +403,7 @@ static size_t worker_words(uint8_t *out, struct input *in)
 		break;
 	case 6:
 		m.ended = (struct worker_ended){ .type = WORKER_ENDED };
-		m.ended.reason = how & 16 ? -(int32_t)input_u32(in) : VGPU_EPROTO;
+		m.ended.reason = how & 16 ? (int32_t)input_u32(in) : VGPU_EPROTO;
 		memset(m.ended.why, how & 32 ? 0x1b : '\n', sizeof(m.ended.why));
 		n = sizeof(m.ended);
 		break;
@@ -477,9 +495,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	mediator_dispose(&mediator);
 	mediator_dispose(&mediator);
-	for (int i = 0; i < PEERS; i++)
+	for (int i = 0; i < PEERS; i++) {
+		peer_hear(i);
 		if (peers[i] >= 0)
 			close(peers[i]);
+	}
 	for (int i = 0; i < process_count; i++) {
 		MUST(processes[i].reaped);
 		if (processes[i].control >= 0)

@@ -137,6 +137,11 @@ def mediator_seeds():
                            open_[0], open_[1], attached[1], attached[0], dies[0], close[1],
                            ready[2], open_[0], attached[2], drain, ended[1], dies[1], dies[2]])
     yield "crashes", b"".join([start, dies[0], dies[1], connect[0], hello[0], open_[0]])
+    # a worker that gives a reason which is none
+    yield "refuses-wildly", b"".join([start, ready[0], connect[0], hello[0], open_[0],
+                                      bytes([4, 1, 0x33]), dies[0]])
+    yield "ends-wildly", b"".join([start, ready[0], connect[0], hello[0], open_[0], attached[0],
+                                   bytes([4, 1, 0x16, 1, 1, 0, 0]), dies[0]])
 
 
 def guest_seeds():
