@@ -56,6 +56,8 @@
 #define VGPU_RING_ENTRIES_MIN 2u
 #define VGPU_RING_ENTRIES_MAX 4096u
 
+#define VGPU_GRANTS_MAX 992u
+
 struct vgpu_channel_header {
 	uint64_t magic;       /* VGPU_CHANNEL_MAGIC */
 	uint32_t version;     /* VGPU_PROTOCOL_VERSION */
@@ -68,13 +70,24 @@ struct vgpu_channel_header {
 	uint32_t rsp_entries; /* a power of two, at least req_entries */
 	uint32_t window_offset;
 	uint64_t window_bytes;
-	uint32_t grant_count;  /* Xen: references that follow; 0 on other transports */
-	uint32_t reserved[17]; /* 0 */
-	uint32_t grants[992];  /* Xen: one a page, in order; 0 on other transports */
+	uint32_t grant_count;             /* Xen: references in grants[]; 0 on other transports */
+	uint32_t presence_ref;            /* Xen: of the presence page; 0 on other transports */
+	uint32_t reserved[16];            /* 0 */
+	uint32_t grants[VGPU_GRANTS_MAX]; /* Xen: of pages 1 to grant_count, in order, all
+					     different; the rest, and on other transports all, 0 */
 };
 _Static_assert(offsetof(struct vgpu_channel_header, window_bytes) == 48, "wire offset");
 _Static_assert(offsetof(struct vgpu_channel_header, grants) == 128, "wire offset");
 _Static_assert(sizeof(struct vgpu_channel_header) == VGPU_PAGE_BYTES, "one page");
+
+/*
+ * Xen: the presence page is no part of the channel's memory. Each side keeps its own byte at 1 as
+ * long as it has the channel mapped; its kernel clears the byte and signals the channel's event
+ * channel when the mapping goes, also when the process was killed (UNMAP_NOTIFY of gntalloc and
+ * gntdev). Writing it any other value means the same as the end of the process.
+ */
+#define VGPU_PRESENCE_GUEST 0u /* byte of the guest's */
+#define VGPU_PRESENCE_HOST 1u
 
 /* Offsets in the index page. Lines are pairs of cache lines: prefetchers fetch pairs. */
 #define VGPU_INDEX_REQ_PROD 0x000
