@@ -14,8 +14,6 @@
 
 #include "worker_control.h"
 
-#define TRANSPORT_FDS_MAX 3
-
 struct transport;
 
 struct transport_ops {

@@ -157,10 +157,10 @@ static void close_all(int *fds, uint32_t n)
 }
 
 /* Sleep until the supervisor has a channel for us. Returns 0, or -ENOTCONN: the end has come. */
-static int wait_for_channel(struct worker *w, int fds[TRANSPORT_FDS_MAX], uint32_t *nfds)
+static int wait_for_channel(struct worker *w, int fds[WORKER_FDS_MAX], uint32_t *nfds)
 {
 	union {
-		char buf[CMSG_SPACE(TRANSPORT_FDS_MAX * sizeof(int))];
+		char buf[CMSG_SPACE(WORKER_FDS_MAX * sizeof(int))];
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = { &w->assign, sizeof(w->assign) };
@@ -285,7 +285,7 @@ int worker_main(int argc, char **argv)
 	struct worker_options o = { .backend = "auto", .cuda_library = "" };
 	struct worker_attached m = { .type = WORKER_ATTACHED };
 	struct worker *w = &the_worker;
-	int fds[TRANSPORT_FDS_MAX];
+	int fds[WORKER_FDS_MAX];
 	uint32_t nfds;
 
 	if (parse(&o, argc, argv) < 0 || !parent_lives()) {
