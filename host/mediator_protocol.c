@@ -110,8 +110,8 @@ static void name_peer(struct peer *p, const struct vgpu_msg_hello *hello)
 	p->owner.vm = vm_get_user(p->owner.m, p->uid);
 	log_escape(name, sizeof(name), hello->name, strlen(hello->name));
 	if (p->owner.vm)
-		snprintf(p->owner.label, sizeof(p->owner.label), "%s (%s, pid %d)", p->owner.vm->label, name,
-			 (int)p->pid);
+		snprintf(p->owner.label, sizeof(p->owner.label), "%s (%s, pid %d)",
+			 p->owner.vm->label, name, (int)p->pid);
 }
 
 static void greet(struct peer *p, const struct vgpu_msg_hello *hello)

@@ -63,8 +63,8 @@ static void channel_end(struct channel *ch)
 		if (!ch->opened)
 			o->ops->opened(o, ch->rq.seq, ch->rq.number, status, ch->why);
 		if (ch->opened || ch->close_asked)
-			o->ops->closed(o, ch->close_seq, ch->rq.number,
-				       ch->opened ? ch->reason : 0, ch->why);
+			o->ops->closed(o, ch->close_seq, ch->rq.number, ch->opened ? ch->reason : 0,
+				       ch->why);
 	}
 	fd_discard(ch->rq.fds, WORKER_FDS_MAX);
 	vm_unref(ch->vm);
@@ -256,12 +256,13 @@ void sched_close(struct owner *owner, uint32_t number, uint32_t seq)
 	channel_stop(ch, 0, ch->opened ? "" : "closed before it was open", STOP_GRACE_MS);
 }
 
-void sched_end(struct owner *owner, uint32_t number, int32_t reason, const char *why)
+void sched_end(struct owner *owner, uint32_t number, int32_t reason, const char *why,
+	       uint32_t grace_ms)
 {
 	struct channel *ch = find(owner, number);
 
 	if (ch)
-		channel_stop(ch, reason, why, STOP_GRACE_MS);
+		channel_stop(ch, reason, why, grace_ms);
 }
 
 void sched_owner_gone(struct owner *owner, uint32_t grace_ms)

@@ -64,8 +64,12 @@ void sched_open(struct owner *owner, const struct channel_request *rq);
 /* Close it. The owner is told when the channel's worker is gone, at once if there is none. */
 void sched_close(struct owner *owner, uint32_t number, uint32_t seq);
 
-/* The same, for a reason that the guest is told: it broke a rule. */
-void sched_end(struct owner *owner, uint32_t number, int32_t reason, const char *why);
+/*
+ * The same for owners whose closing has no answer: @reason 0, or the rule that the guest broke.
+ * Its worker has @grace_ms to end; again with less hurries it.
+ */
+void sched_end(struct owner *owner, uint32_t number, int32_t reason, const char *why,
+	       uint32_t grace_ms);
 
 /* The owner is no more: end its channels, and let their workers have @grace_ms for that. */
 void sched_owner_gone(struct owner *owner, uint32_t grace_ms);

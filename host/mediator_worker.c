@@ -335,12 +335,16 @@ static int spawn(struct worker_proc *w, int control, int err)
 	char backend[32], library[PATH_MAX + 32], device[32], user[CONFIG_TEXT_MAX + 16];
 	char path[PATH_MAX];
 	const struct mediator_config *c = &w->m->config;
+	char xen[] = "--xen";
 	char *argv[] = { (char[]){ "gpu_mediator" },
 			 (char[]){ "--worker" },
 			 backend,
 			 library,
 			 device,
-			 *worker_user(c) ? user : NULL,
+			 *worker_user(c) ? user
+			 : w->m->xen     ? xen
+					 : NULL,
+			 *worker_user(c) && w->m->xen ? xen : NULL,
 			 NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
