@@ -159,7 +159,7 @@ static int take(const struct vgpu_channel_header *h, uint64_t max_bytes)
 	do {                                                                                       \
 		struct vgpu_channel_header h = granted(15);                                        \
 		change;                                                                            \
-		assert_int_equal(take(&h, LENGTH), VGPU_EPROTO);                                   \
+		assert_int_equal(take(&h, 2 * LENGTH), VGPU_EPROTO);                               \
 	} while (0)
 
 static void test_grants(void **state)
