@@ -25,7 +25,8 @@ VM_KERNEL=${VM_KERNEL:-bookworm}
 
 PACKAGES=(busybox-static udev libudev1 kmod libkmod2 libssl3 liblzma5 libzstd1 libblkid1 libacl1
 	libcap2 libselinux1 libpcre2-8-0 libc6 libgcc-s1 libcrypt1 pciutils libpci3 pci.ids zlib1g
-	libjson-c5 systemd-standalone-sysusers)
+	libjson-c5 systemd-standalone-sysusers libxenstore4 libxenevtchn1 libxengnttab1 libxentoolcore1
+	libxentoollog1)
 MODULES=(uio uio_pci_generic virtio_pci virtio_console virtio_rng)
 
 apt_opts=(-o APT::Sandbox::User=root)
