@@ -17,7 +17,7 @@ FUZZ_GUEST := $(FUZZ_B)/guest.a
 FUZZ_COMMON := $(FUZZ_B)/common.a
 fuzz_objs = $(patsubst %.c,$(FUZZ_B)/%.o,$(filter-out host/mediator_main.c host/mediator_cuda.c,$(1)))
 $(FUZZ_HOST): $(call fuzz_objs,$(wildcard host/*.c))
-$(FUZZ_GUEST): $(call fuzz_objs,$(wildcard guest-lib/*.c))
+$(FUZZ_GUEST): $(call fuzz_objs,$(GUEST_SRCS))
 $(FUZZ_COMMON): $(call fuzz_objs,$(wildcard common/*.c))
 $(FUZZ_HOST) $(FUZZ_GUEST) $(FUZZ_COMMON):
 	$(call say,AR)
@@ -36,7 +36,7 @@ FUZZ_LIBS_registers := -lpci
 # Worker processes, and the host that the library talks to, are the fuzzer's invention.
 FUZZ_LIBS_mediator := -levent_core $(if $(XEN_PKGS),-lxenstore) $(addprefix -Wl$(comma)--wrap=,posix_spawn syscall waitpid kill \
 	posix_spawn_file_actions_adddup2 prlimit)
-FUZZ_LIBS_guest := -lpci $(addprefix -Wl$(comma)--wrap=,connect poll epoll_wait)
+FUZZ_LIBS_guest = -lpci $(GUEST_PKG_LIBS) $(addprefix -Wl$(comma)--wrap=,connect poll epoll_wait)
 
 FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -48,7 +48,7 @@ $(FUZZ_B)/%.o: %.c | build/include/vgpu
 define fuzz_target
 $(FUZZ_B)/fuzz-$(1): $(FUZZ_B)/tests/fuzz/fuzz_$(1).o $(call fuzz_of,$(1))
 	$$(call say,FUZZLD)
-	$$(Q)$(FUZZ_CC) -fsanitize=fuzzer,$(FUZZ_SAN) -o $$@ $$^ $(FUZZ_LIBS_$(1))
+	$$(Q)$(FUZZ_CC) -fsanitize=fuzzer,$(FUZZ_SAN) -o $$@ $$^ $$(FUZZ_LIBS_$(1))
 
 fuzz-$(1): $(FUZZ_B)/fuzz-$(1)
 	$$(Q)mkdir -p $(FUZZ_B)/corpus $(FUZZ_B)/crashes
