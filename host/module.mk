@@ -2,7 +2,9 @@
 #
 # gpu_mediator: supervisor and worker are one program.
 
-HOST_SRCS := $(filter-out host/mediator_cuda.c,$(wildcard host/*.c))
+# xen_*: of vgpu-admin and of QEMU's device.
+XEN_NODES_SRCS := host/xen_nodes.c host/xen_lookup.c
+HOST_SRCS := $(filter-out host/mediator_cuda.c $(XEN_NODES_SRCS),$(wildcard host/*.c))
 HOST_OBJS := $(HOST_SRCS:%.c=$(B)/%.o)
 MEDIATOR := $(B)/host/gpu_mediator
 
@@ -11,7 +13,7 @@ HOST_PKGS := libevent_core inih libsystemd libseccomp
 HOST_PKG_CFLAGS = $(eval HOST_PKG_CFLAGS := $$(shell $(PKG_CONFIG) --cflags $(HOST_PKGS)))$(HOST_PKG_CFLAGS)
 HOST_PKG_LIBS = $(eval HOST_PKG_LIBS := $$(shell $(PKG_CONFIG) --libs $(HOST_PKGS)))$(HOST_PKG_LIBS)
 CFLAGS_host = $(HOST_PKG_CFLAGS) \
-	-DVGPU_CUDA_LIBRARY='"$(LIBDIR)/gpu_mediator/gpu_mediator_cuda.so"'
+	-Iprotocol -DVGPU_CUDA_LIBRARY='"$(LIBDIR)/gpu_mediator/gpu_mediator_cuda.so"'
 
 all: $(MEDIATOR)
 
@@ -20,6 +22,7 @@ $(MEDIATOR): $(HOST_OBJS) $(COMMON_OBJS)
 	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(HOST_PKG_LIBS) -lpthread -ldl -lm
 
 include host/cuda.mk
+include host/admin/module.mk
 
 $(B)/host/gpu_mediator.service: host/gpu_mediator.service.in
 	@mkdir -p $(@D)
