@@ -26,6 +26,7 @@ MANDIR ?= $(DATADIR)/man
 SYSCONFDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)
 UDEVDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/lib,$(PREFIX)/lib)/udev
 SYSUSERSDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/usr/lib,$(PREFIX)/lib)/sysusers.d
+MODPROBEDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/usr/lib,$(PREFIX)/lib)/modprobe.d
 UNITDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/lib,$(PREFIX)/lib)/systemd/system
 INSTALL ?= install
 
