@@ -2,7 +2,7 @@
 # libvgpuguest: shared and static, header, pkg-config file.
 
 GUEST_SO_VERSION := 0
-GUEST_XEN_SRCS := $(wildcard guest-lib/xenstore.c guest-lib/transport_xen.c guest-lib/xen_*.c)
+GUEST_XEN_SRCS := $(wildcard guest-lib/transport_xen.c guest-lib/xen_*.c)
 GUEST_SRCS := $(filter-out $(if $(XEN_PKGS),guest-lib/xen_absent.c, \
 	$(filter-out guest-lib/xen_absent.c,$(GUEST_XEN_SRCS))),$(wildcard guest-lib/*.c))
 GUEST_OBJS := $(GUEST_SRCS:%.c=$(B)/%.o)

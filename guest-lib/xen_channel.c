@@ -253,7 +253,7 @@ static int read_reason(const struct xen_channel *c, struct store *s, struct caus
 	if (rc < 0)
 		return rc;
 	rc = xen_channel_error(value, &text);
-	return because(why, rc, "channel %u: %s", c->number, *text ? text : error_text(rc));
+	return because(why, rc, "mediator: %s", *text ? text : error_text(rc));
 }
 
 int xen_channel_look(struct xen_channel *c, struct store *s, uint32_t *state, struct cause *why)

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "xenstore.h"
+#include "xen_store.h"
 #include "../protocol/vgpu_xenstore.h"
 
 struct xen_device {

@@ -107,12 +107,14 @@ static int keep_from_children(void *base, uint64_t bytes, struct cause *why)
 
 static int share_failed(uint32_t count, struct cause *why)
 {
-	if (errno == ENOSPC)
+	int error = errno;
+
+	if (error == ENOSPC)
 		return because(why, VGPU_EQUOTA,
-			       "share %u pages: %m: the limit of all programs of this guest "
+			       "share %u pages: %s: the limit of all programs of this guest "
 			       "together is %u pages: " XEN_PAGES_RAISE_LIMIT,
-			       count, xen_pages_limit());
-	return because(why, error_from_errno(-errno), "share %u pages: %m", count);
+			       count, strerror(error), xen_pages_limit());
+	return because(why, error_from_errno(-error), "share %u pages: %s", count, strerror(error));
 }
 
 int xen_pages_announce(struct xen_pages *p, uint32_t domid, uint32_t port, struct cause *why)
@@ -176,5 +178,5 @@ void xen_pages_write_refs(const struct xen_pages *p)
 
 bool xen_pages_host_there(const struct xen_pages *p)
 {
-	return shm_load_byte(p->presence + VGPU_PRESENCE_HOST) != 0;
+	return shm_load_byte(p->presence + VGPU_PRESENCE_HOST) == 1;
 }

@@ -4,7 +4,8 @@
 # its own, linked with the library's objects, so that what is private can be tested, too.
 
 GUEST_TEST_A := $(B)/tests/unit/guest.a
-GUEST_TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
+GUEST_TESTS := $(patsubst %.c,$(B)/%,$(filter-out $(if $(XEN_PKGS),,tests/unit/test_xen%), \
+	$(wildcard tests/unit/test_*.c)))
 CLI_HOST := $(B)/tests/unit/cli_host
 CFLAGS_tests_unit += -Iguest-lib -pthread
 UNIT_TESTS += $(GUEST_TESTS) tests/unit/test_cli.sh

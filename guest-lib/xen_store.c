@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "xenstore.h"
+#include "xen_store.h"
 
 #include <errno.h>
 #include <poll.h>

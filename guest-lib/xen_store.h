@@ -7,8 +7,8 @@
  * until xenstored answers, which it does within microseconds or, where it died, never: Xen's
  * library knows no deadline.
  */
-#ifndef GUEST_XENSTORE_H
-#define GUEST_XENSTORE_H
+#ifndef GUEST_XEN_STORE_H
+#define GUEST_XEN_STORE_H
 
 #include <stdbool.h>
 #include <stddef.h>
