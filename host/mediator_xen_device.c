@@ -260,26 +260,22 @@ static void refuse_channel(struct xen_device *d, uint32_t k, const struct xen_cl
 	write_channel(d, k, VGPU_XS_CLOSED, VGPU_EPROTO, text);
 }
 
-static bool is_id(const char *text)
+static void miss_channel(struct xen_device *d, uint32_t k)
 {
-	return strlen(text) == VGPU_XS_ID_CHARS &&
-	       strspn(text, "0123456789abcdef") == VGPU_XS_ID_CHARS;
+	struct xen_channel *ch = &d->channel[k];
+
+	if (in_use(ch)) {
+		end_channel(d, k, 0, "the guest closed it", STOP_GRACE_MS);
+	} else if (ch->state == XEN_CHANNEL_ENDED) {
+		remove_channel(d, k);
+		ch->state = XEN_CHANNEL_FREE;
+	}
 }
 
-/* What the guest wrote under a number. NULL, or what is wrong with it. */
-static const char *read_claim(const struct xen_device *d, uint32_t k, struct xen_claim *claim,
+/* The rest of a claim. NULL, or what is wrong with it. */
+static const char *read_claim(const struct xen_device *d, const char *dir, struct xen_claim *claim,
 			      uint32_t *state)
 {
-	char dir[XENSTORE_PATH_MAX];
-
-	memset(claim, 0, sizeof(*claim));
-	channel_dir(d->front, k, dir);
-	if (xenstore_read_text(d->xs, XBT_NULL, dir, VGPU_XS_ID, claim->id, sizeof(claim->id)) <
-		    0 ||
-	    !is_id(claim->id)) {
-		claim->id[0] = '\0';
-		return "id is not 16 hex digits";
-	}
 	if (xenstore_read_number(d->xs, XBT_NULL, dir, VGPU_XS_STATE, VGPU_XS_CLOSED, state) < 0)
 		return "state is no XenbusState";
 	if (xenstore_read_number(d->xs, XBT_NULL, dir, VGPU_XS_PAGES, 1 + VGPU_GRANTS_MAX,
@@ -294,48 +290,64 @@ static const char *read_claim(const struct xen_device *d, uint32_t k, struct xen
 	return NULL;
 }
 
-/* The guest has a node for this number. */
-static void meet_channel(struct xen_device *d, uint32_t k)
+/* Empty if there is none, or if it is no id. */
+static void read_id(const struct xen_device *d, const char *dir, char id[VGPU_XS_ID_CHARS + 1])
+{
+	if (xenstore_read_text(d->xs, XBT_NULL, dir, VGPU_XS_ID, id, VGPU_XS_ID_CHARS + 1) < 0 ||
+	    strlen(id) != VGPU_XS_ID_CHARS || strspn(id, "0123456789abcdef") != VGPU_XS_ID_CHARS)
+		memset(id, 0, VGPU_XS_ID_CHARS + 1);
+}
+
+/* A claim whose nodes are sound, in this state. */
+static void follow_claim(struct xen_device *d, uint32_t k, const struct xen_claim *claim,
+			 uint32_t state)
 {
 	struct xen_channel *ch = &d->channel[k];
-	struct xen_claim claim;
-	uint32_t state = 0;
-	const char *wrong = read_claim(d, k, &claim, &state);
 
-	if (wrong) {
-		refuse_channel(d, k, &claim, wrong);
-		return;
-	}
 	if (!in_use(ch)) {
-		if (ch->state == XEN_CHANNEL_ENDED && strcmp(ch->claim.id, claim.id) == 0)
+		if (ch->state == XEN_CHANNEL_ENDED && strcmp(ch->claim.id, claim->id) == 0)
 			return;
 		if (state == VGPU_XS_INITIALISED)
-			open_channel(d, k, &claim);
+			open_channel(d, k, claim);
 		else if (state == VGPU_XS_CONNECTED && !d->adopted)
-			bury_channel(d, k, claim.id); /* the last mediator's */
+			bury_channel(d, k, claim->id); /* the last mediator's */
 		else if (state == VGPU_XS_CONNECTED)
-			refuse_channel(d, k, &claim, "state is 4 before anybody served it");
+			refuse_channel(d, k, claim, "state is 4 before anybody served it");
 		return;
 	}
-	if (strcmp(ch->claim.id, claim.id) != 0)
+	if (strcmp(ch->claim.id, claim->id) != 0)
 		end_channel(d, k, 0, "the guest uses its number again", STOP_GRACE_MS);
-	else if (memcmp(&ch->claim, &claim, sizeof(claim)) != 0)
+	else if (memcmp(&ch->claim, claim, sizeof(*claim)) != 0)
 		end_channel(d, k, VGPU_EPROTO, "its nodes changed while it was in use",
 			    STOP_GRACE_MS);
 	else if (state != VGPU_XS_INITIALISED && state != VGPU_XS_CONNECTED)
 		end_channel(d, k, 0, "the guest closes it", STOP_GRACE_MS);
 }
 
-static void miss_channel(struct xen_device *d, uint32_t k)
+/* The guest had a node for this number when they were listed. */
+static void meet_channel(struct xen_device *d, uint32_t k)
 {
-	struct xen_channel *ch = &d->channel[k];
+	char dir[XENSTORE_PATH_MAX], node[24], id[VGPU_XS_ID_CHARS + 1];
+	struct xen_claim claim = { .pages = 0 };
+	uint32_t state = 0;
+	const char *wrong;
 
-	if (in_use(ch)) {
-		end_channel(d, k, 0, "the guest closed it", STOP_GRACE_MS);
-	} else if (ch->state == XEN_CHANNEL_ENDED) {
-		remove_channel(d, k);
-		ch->state = XEN_CHANNEL_FREE;
-	}
+	channel_dir(d->front, k, dir);
+	read_id(d, dir, claim.id);
+	wrong = claim.id[0] ? read_claim(d, dir, &claim, &state) : "id is not 16 hex digits";
+	/*
+	 * The nodes were read one by one. They belong together if the id is still there: a claim
+	 * is written and removed as a whole.
+	 */
+	read_id(d, dir, id);
+	if (strcmp(id, claim.id) != 0)
+		look_after(d, 0);
+	else if (!wrong)
+		follow_claim(d, k, &claim, state);
+	else if (xenstore_exists(d->xs, d->front, channel_node(node, k)))
+		refuse_channel(d, k, &claim, wrong);
+	else
+		miss_channel(d, k);
 }
 
 /* The numbers that the guest has nodes for. Returns 0 or a negative errno. */

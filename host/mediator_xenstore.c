@@ -78,6 +78,18 @@ int xenstore_read_number(struct xs_handle *xs, xs_transaction_t t, const char *d
 	return rc < 0 ? rc : xenstore_parse_number(text, max, out);
 }
 
+bool xenstore_exists(struct xs_handle *xs, const char *dir, const char *leaf)
+{
+	char path[XENSTORE_PATH_MAX];
+	void *value;
+
+	if (join(path, dir, leaf) < 0)
+		return false;
+	value = xs_read(xs, XBT_NULL, path, NULL);
+	free(value);
+	return value != NULL;
+}
+
 int xenstore_write(struct xs_handle *xs, xs_transaction_t t, const char *dir, const char *leaf,
 		   const char *fmt, ...)
 {

@@ -6,6 +6,7 @@
 #ifndef HOST_MEDIATOR_XENSTORE_H
 #define HOST_MEDIATOR_XENSTORE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <xenstore.h>
@@ -23,6 +24,9 @@ int xenstore_read_text(struct xs_handle *xs, xs_transaction_t t, const char *dir
 /* The same as a decimal number of 0 to @max, digits only. */
 int xenstore_read_number(struct xs_handle *xs, xs_transaction_t t, const char *dir,
 			 const char *leaf, uint32_t max, uint32_t *out);
+
+/* Is there such a node, for us to see? */
+bool xenstore_exists(struct xs_handle *xs, const char *dir, const char *leaf);
 
 /* Write it. Returns 0 or a negative errno. */
 __attribute__((format(printf, 5, 6))) int xenstore_write(struct xs_handle *xs, xs_transaction_t t,
