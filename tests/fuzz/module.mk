@@ -9,7 +9,7 @@ FUZZ_SAN := address,undefined
 FUZZ_CFLAGS = -std=gnu11 -D_GNU_SOURCE -g -O1 $(WARNINGS) -Wno-unknown-pragmas -Wno-unknown-warning-option \
 	-Wno-missing-field-initializers -fno-omit-frame-pointer \
 	-fno-sanitize-recover=all -fsanitize=fuzzer-no-link,$(FUZZ_SAN) \
-	-DVGPU_RELEASE='"$(VERSION)"' -I. -Iguest-lib -Ibuild/include $(if $(WERROR),-Werror)
+	$(if $(XEN_PKGS),,-DVGPU_NO_XEN) -DVGPU_RELEASE='"$(VERSION)"' -I. -Iguest-lib -Ibuild/include $(if $(WERROR),-Werror)
 
 # Archives: the linker takes from them what a target needs.
 FUZZ_HOST := $(FUZZ_B)/host.a
@@ -34,7 +34,7 @@ fuzz_of = $(or $(FUZZ_OF_$(1)),$(FUZZ_HOST) $(FUZZ_COMMON))
 FUZZ_LIBS_config := -linih
 FUZZ_LIBS_registers := -lpci
 # Worker processes, and the host that the library talks to, are the fuzzer's invention.
-FUZZ_LIBS_mediator := -levent_core $(addprefix -Wl$(comma)--wrap=,posix_spawn syscall waitpid kill \
+FUZZ_LIBS_mediator := -levent_core $(if $(XEN_PKGS),-lxenstore) $(addprefix -Wl$(comma)--wrap=,posix_spawn syscall waitpid kill \
 	posix_spawn_file_actions_adddup2 prlimit)
 FUZZ_LIBS_guest = -lpci $(GUEST_PKG_LIBS) $(addprefix -Wl$(comma)--wrap=,connect poll epoll_wait)
 
