@@ -8,7 +8,7 @@ XENLIBD := $(B)/$(XENLIB)/xenlibd
 XENLIBCTL := $(B)/$(XENLIB)/xenlibctl
 XENLIB_OBJS := $(patsubst %,$(B)/$(XENLIB)/%.o,rpc lib_evtchn lib_gnttab)
 XENLIBD_OBJS := $(patsubst %,$(B)/$(XENLIB)/%.o,daemon control domain grants ports xs_server xs_store)
-XENLIB_TEST := $(B)/$(XENLIB)/test_xenlib
+XENLIB_TESTS := $(patsubst %,$(B)/$(XENLIB)/%,test_xenlib test_store)
 CFLAGS_tests_xenlib := -pthread
 
 # The programs under test, with the stand-in.
@@ -22,8 +22,8 @@ xenlib_libs = $(filter-out -lxenevtchn -lxengnttab,$(1))
 $(XENLIBD): $(XENLIBD_OBJS)
 $(XENLIBCTL): $(B)/$(XENLIB)/xenlibctl.o $(XENLIB_OBJS)
 $(XENLIBCTL): XENLIB_LIBS = -lxenstore
-$(XENLIB_TEST): $(B)/$(XENLIB)/test_xenlib.o $(B)/$(XENLIB)/test_store.o $(B)/$(XENLIB)/bed.o $(XENLIB_OBJS)
-$(XENLIB_TEST): XENLIB_LIBS = -lxenstore -lcmocka
+$(XENLIB_TESTS): %: %.o $(B)/$(XENLIB)/bed.o $(XENLIB_OBJS)
+$(XENLIB_TESTS): XENLIB_LIBS = -lxenstore -lcmocka
 $(XENLIB_MEDIATOR): $(HOST_OBJS) $(COMMON_OBJS) $(XENLIB_OBJS)
 $(XENLIB_MEDIATOR): XENLIB_LIBS = $(call xenlib_libs,$(HOST_PKG_LIBS)) -ldl -lm
 $(XENLIB_CONFORMANCE): $(CONFORMANCE_OBJS) $(GUEST_OBJS) $(COMMON_OBJS) $(XENLIB_OBJS)
@@ -31,7 +31,7 @@ $(XENLIB_CONFORMANCE): XENLIB_LIBS = $(call xenlib_libs,$(GUEST_LIBS)) -lm
 $(XENLIB_CLI): $(CLI_OBJS) $(GUEST_OBJS) $(COMMON_OBJS) $(XENLIB_OBJS)
 $(XENLIB_CLI): XENLIB_LIBS = $(call xenlib_libs,$(GUEST_LIBS)) -ljson-c
 
-$(XENLIB_PROGRAMS) $(XENLIB_TEST):
+$(XENLIB_PROGRAMS) $(XENLIB_TESTS):
 	@mkdir -p $(@D)
 	$(call say,LD)
 	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(XENLIB_LIBS) -lpthread
@@ -40,10 +40,10 @@ ifneq ($(XEN_PKGS),)
 xenlib: $(XENLIB_PROGRAMS) ## build the mediator and its guests' programs with the stand-in for Xen
 
 check-unit: export VGPU_BUILD := $(B)
-UNIT_TESTS += $(XENLIB_TEST)
-check-unit: $(XENLIB_TEST)
-$(XENLIB_TEST): | $(XENLIBD)
-check-xenlib: $(XENLIB_TEST) ## does the stand-in for Xen behave as Xen does?
+UNIT_TESTS += $(XENLIB_TESTS)
+check-unit: $(XENLIB_TESTS)
+$(XENLIB_TESTS): | $(XENLIBD)
+check-xenlib: $(XENLIB_TESTS) ## does the stand-in for Xen behave as Xen does?
 	$(Q)VGPU_BUILD=$(B) CMOCKA_MESSAGE_OUTPUT=TAP prove $(if $(V),-v) --exec tests/lib/run-cmocka.sh $^
 endif
 
