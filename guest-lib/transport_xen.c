@@ -191,25 +191,22 @@ static int wait_for_worker(struct xen_transport *x, int64_t deadline_ns, struct 
 	int64_t react_ns = clock_deadline(REACT_MS);
 	uint32_t state;
 
-	if (deadline_ns >= 0 && deadline_ns < react_ns)
-		react_ns = deadline_ns;
 	for (;;) {
-		int64_t until_ns, again_ns = clock_deadline(LOOK_AGAIN_MS);
+		int64_t until_ns = clock_deadline(LOOK_AGAIN_MS);
 		int rc = xen_channel_look(&x->channel, &x->store, &state, why);
 
 		if (rc < 0 || state == VGPU_XS_CONNECTED)
 			return rc;
-		until_ns = state == VGPU_XS_INITIALISED ? deadline_ns : react_ns;
-		if (clock_left_ms(until_ns) == 0 && state == VGPU_XS_INITIALISED)
-			return because(why, VGPU_ETIMEDOUT, "channel %u: no worker in time",
-				       x->channel.number);
-		if (clock_left_ms(until_ns) == 0)
+		if (state == VGPU_XS_UNKNOWN && clock_left_ms(react_ns) == 0)
 			return because(why, VGPU_ENOMEDIATOR,
 				       "channel %u: the mediator in domain %u did not react",
 				       x->channel.number, x->device.backend_id);
-		store_wait(&x->store,
-			   clock_left_ms(until_ns >= 0 && until_ns < again_ns ? until_ns
-									      : again_ns));
+		if (clock_left_ms(deadline_ns) == 0)
+			return because(why, VGPU_ETIMEDOUT, "channel %u: no worker in time",
+				       x->channel.number);
+		if (deadline_ns >= 0 && deadline_ns < until_ns)
+			until_ns = deadline_ns;
+		store_wait(&x->store, clock_left_ms(until_ns));
 	}
 }
 

@@ -63,7 +63,7 @@ static int list_numbers(struct store *s, xs_transaction_t t, const char *dir, ui
 	if (!names && (errno == ENOENT || errno == EACCES))
 		return 0;
 	if (!names)
-		return because(why, error_from_errno(-errno), "XenStore: list %s: %m", dir);
+		return because(why, store_error(errno), "XenStore: list %s: %m", dir);
 	for (unsigned int i = 0; i < n; i++)
 		if (!strncmp(names[i], VGPU_XS_CHANNEL_PREFIX, prefix) &&
 		    store_parse_number(names[i] + prefix, 0, VGPU_XS_CHANNELS_MAX - 1, &k))
@@ -153,7 +153,7 @@ static int permit(const struct xen_channel *c, struct store *s, xs_transaction_t
 	snprintf(path, sizeof(path), "%.100s%s%s", c->front, *node ? "/" : "", node);
 	if (xs_set_permissions(s->xs, t, path, perms, sizeof(perms) / sizeof(perms[0])))
 		return 0;
-	return because(why, error_from_errno(-errno), "XenStore: permissions of %s: %m", path);
+	return because(why, store_error(errno), "XenStore: permissions of %s: %m", path);
 }
 
 static int write_nodes(const struct xen_channel *c, struct store *s, xs_transaction_t t,
@@ -188,7 +188,7 @@ static int claim_body(struct store *s, xs_transaction_t t, void *opaque, struct 
 		return rc;
 	/* Of a use that is over: none of its nodes may show through. */
 	if (!xs_rm(s->xs, t, c->front) && errno != ENOENT)
-		return because(why, error_from_errno(-errno), "XenStore: remove %s: %m", c->front);
+		return because(why, store_error(errno), "XenStore: remove %s: %m", c->front);
 	return write_nodes(c, s, t, claim->offer, why);
 }
 

@@ -194,10 +194,15 @@ static int wait_for_it(const struct handshake *h, struct store *s, int64_t since
 	int64_t until_ns = since_ns + patience_ms * 1000000;
 	int64_t again_ns = clock_deadline(LOOK_AGAIN_MS);
 
-	if (deadline_ns >= 0 && deadline_ns < until_ns)
-		until_ns = deadline_ns;
 	if (clock_left_ms(until_ns) == 0)
 		return nobody(h, since_ns, why);
+	if (clock_left_ms(deadline_ns) == 0)
+		return because(
+			why, VGPU_ETIMEDOUT,
+			"no answer in time from the mediator in domain %u (states %u and %u)",
+			h->d->backend_id, h->now.front, h->now.back);
+	if (deadline_ns >= 0 && deadline_ns < until_ns)
+		until_ns = deadline_ns;
 	store_wait(s, clock_left_ms(until_ns < again_ns ? until_ns : again_ns));
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include "../protocol/vgpu_xenstore.h"
 
 #define WATCH_TOKEN "vgpu"
+#define ODD_TRIES_MAX 20 /* of a transaction that xenstored refuses for no good reason */
 
 int store_open(struct store *s, struct cause *why)
 {
@@ -56,7 +57,7 @@ static void join(char out[STORE_PATH_MAX], const char *dir, const char *node)
 }
 
 /* What xenstored's refusals mean. oxenstored's EQUOTA has no number, and comes as EINVAL. */
-static int store_error(int error)
+int store_error(int error)
 {
 	switch (error) {
 	case ENOSPC:
@@ -65,6 +66,8 @@ static int store_error(int error)
 	case EACCES:
 	case EPERM:
 		return VGPU_EACCES;
+	case ENOENT: /* not what others mean by it */
+		return VGPU_EIO;
 	default:
 		return error_from_errno(-error);
 	}
@@ -168,6 +171,7 @@ static int pause_until(int64_t deadline_ns, unsigned int tries, struct cause *wh
 int store_transact(struct store *s, store_body body, void *opaque, int64_t deadline_ns,
 		   struct cause *why)
 {
+	bool ended;
 	int rc = 0;
 
 	for (unsigned int tries = 1; rc == 0; tries++) {
@@ -182,7 +186,14 @@ int store_transact(struct store *s, store_body body, void *opaque, int64_t deadl
 			continue;
 		}
 		rc = body(s, t, opaque, why);
-		if (xs_transaction_end(s->xs, t, rc != 0) || rc)
+		ended = xs_transaction_end(s->xs, t, rc != 0);
+		/* xenstored shows each node as it was when it was first looked at, so two may not
+		 * fit together, and refuse what makes sense. */
+		if (rc == VGPU_EIO && tries < ODD_TRIES_MAX) {
+			rc = pause_until(deadline_ns, tries, why);
+			continue;
+		}
+		if (ended || rc)
 			return rc;
 		if (errno != EAGAIN)
 			return because(why, store_error(errno), "XenStore: end a transaction: %m");

@@ -44,6 +44,9 @@ int store_read(struct store *s, xs_transaction_t t, const char *dir, const char 
 int store_read_number(struct store *s, xs_transaction_t t, const char *dir, const char *node,
 		      uint32_t min, uint32_t max, uint32_t *out, struct cause *why);
 
+/* The VGPU_E* that fits what xenstored refused with, an errno. */
+int store_error(int error);
+
 /* "<digits>", no sign, no leading zeros, @min to @max. */
 bool store_parse_number(const char *text, uint32_t min, uint32_t max, uint32_t *out);
 

@@ -247,8 +247,8 @@ static void timeout(void)
 	o.timeout_ms = 20;
 	for (int i = 0; i < 200; i++) {
 		rc = vgpu_open(&g, &o);
-		if (rc == VGPU_EQUOTA && o.window_bytes)
-			o.window_bytes = 0; /* a transport of small windows */
+		if (rc == VGPU_EQUOTA && o.window_bytes) /* not every transport has so much */
+			o.window_bytes = 0;
 		else if (rc != VGPU_ETIMEDOUT)
 			break;
 	}
