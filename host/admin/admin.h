@@ -67,7 +67,10 @@ int admin_finish(struct admin *a, int code);
 
 /* store.c */
 
-/* Open XenStore; on failure it is reported and the exit code is returned. */
+/* Open XenStore; a negative errno. What follows is bounded in time. */
+int admin_try_open(struct admin *a);
+
+/* The same; on failure it is reported and the exit code is returned. */
 int admin_open(struct admin *a);
 
 /* The domain that @text names; as above. */

@@ -11,6 +11,7 @@
 /* Which options belong to a command. */
 #define TAKES_BACKEND (1u << 0)
 #define TAKES_DEVICE (1u << 1)
+#define TAKES_CONFIG (1u << 2)
 
 static const struct command {
 	const char *name;
@@ -23,6 +24,7 @@ static const struct command {
 	{ "detach", command_detach, TAKES_DEVICE, "DOMAIN", "take it away" },
 	{ "list", command_list, TAKES_BACKEND, "[DOMAIN]", "the vGPUs, their states and channels" },
 	{ "sweep", command_sweep, 0, "", "remove what guests that are gone left behind" },
+	{ "doctor", command_doctor, TAKES_CONFIG, "[DOMAIN]", "is all well here, and what to do" },
 };
 
 static const struct command *find_command(const char *name)
@@ -46,6 +48,7 @@ static void print_help(void)
 	       "  -b, --backend-domain DOMAIN  where the mediator runs (attach: domain 0; list: "
 	       "any)\n"
 	       "  -n, --device N               attach, detach: the guest's device (0)\n"
+	       "  -c, --config FILE            doctor: the mediator's configuration\n"
 	       "      --json                   print one JSON object\n"
 	       "  -V, --version\n"
 	       "  -h, --help\n\n"
@@ -64,6 +67,7 @@ static int parse_options(struct admin *a, int argc, char **argv)
 	static const struct option options[] = {
 		{ "backend-domain", required_argument, NULL, 'b' },
 		{ "device", required_argument, NULL, 'n' },
+		{ "config", required_argument, NULL, 'c' },
 		{ "json", no_argument, NULL, OPT_JSON },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
@@ -71,7 +75,7 @@ static int parse_options(struct admin *a, int argc, char **argv)
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, ":b:n:Vh", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":b:n:c:Vh", options, NULL)) != -1) {
 		switch (c) {
 		case 'b':
 			a->backend_domain = optarg;
@@ -81,6 +85,9 @@ static int parse_options(struct admin *a, int argc, char **argv)
 			if (!xen_parse(optarg, VGPU_XS_DEVICES_MAX - 1, &a->device))
 				return admin_usage(a, "--device: \"%s\" is no number from 0 to %u",
 						   admin_safe(optarg), VGPU_XS_DEVICES_MAX - 1);
+			break;
+		case 'c':
+			a->config = optarg;
 			break;
 		case OPT_JSON:
 			a->json = true;
@@ -112,6 +119,8 @@ static int run_command(struct admin *a, int argc, char **argv)
 		return admin_usage(a, "%s: takes no --backend-domain", c->name);
 	if (a->device_set && !(c->takes & TAKES_DEVICE))
 		return admin_usage(a, "%s: takes no --device", c->name);
+	if (a->config && !(c->takes & TAKES_CONFIG))
+		return admin_usage(a, "%s: takes no --config", c->name);
 	a->command = c->name;
 	admin_add_text(a, "command", c->name);
 	return argc ? c->run(a, argc - 1, argv + 1) : c->run(a, 0, argv);

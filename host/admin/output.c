@@ -118,8 +118,9 @@ int admin_finish(struct admin *a, int code)
 	if (a->json) {
 		admin_add_bool(a, "ok", code == ADMIN_DONE);
 		printf("%s\n",
-		       json_object_to_json_string_ext(a->result, JSON_C_TO_STRING_PRETTY |
-									 JSON_C_TO_STRING_SPACED));
+		       json_object_to_json_string_ext(
+			       a->result, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+						  JSON_C_TO_STRING_NOSLASHESCAPE));
 	}
 	json_object_put(a->result);
 	/* What was not written was not done: a full disk must not look like success. */

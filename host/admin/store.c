@@ -26,21 +26,26 @@ static void on_alarm(int signal)
 	_exit(ADMIN_NO_XENSTORE);
 }
 
-int admin_open(struct admin *a)
+int admin_try_open(struct admin *a)
 {
-	const char *todo = "this is no domain of Xen, or xenstored does not run; `vgpu-admin "
-			   "doctor` says more";
-
 	signal(SIGALRM, on_alarm);
 	alarm(STORE_TIMEOUT_S);
 	a->xs = xs_open(0);
-	if (a->xs)
+	return a->xs ? 0 : -errno;
+}
+
+int admin_open(struct admin *a)
+{
+	int rc = admin_try_open(a);
+
+	if (rc == 0)
 		return ADMIN_DONE;
-	if (errno == EACCES || errno == EPERM)
-		return admin_fail_errno(a, "XenStore: open", -errno);
-	if (geteuid())
-		todo = "run it as root";
-	return admin_fail(a, ADMIN_NO_XENSTORE, "XenStore: open: %s: %s", strerror(errno), todo);
+	if (rc == -EACCES || rc == -EPERM)
+		return admin_fail_errno(a, "XenStore: open", rc);
+	return admin_fail(a, ADMIN_NO_XENSTORE, "XenStore: open: %s: %s", strerror(-rc),
+			  geteuid() ? "run it as root"
+				    : "this is no domain of Xen, or xenstored does not run; "
+				      "`vgpu-admin doctor` says more");
 }
 
 int admin_domain(struct admin *a, const char *text, uint32_t *domid)

@@ -4,18 +4,22 @@
 
 _vgpu_admin() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} i id command='' choices=''
-	local commands='attach detach list sweep'
-	local options='--backend-domain --device --json --version --help'
+	local commands='attach detach list sweep doctor'
+	local options='--backend-domain --device --config --json --version --help'
 
 	COMPREPLY=()
 	case $prev in
 	-n | --device)
 		choices='0 1 2 3 4 5 6 7'
 		;;
+	-c | --config)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
 	*)
 		for ((i = 1; i < COMP_CWORD; i++)); do
 			case ${COMP_WORDS[i]} in
-			-n | --device | -b | --backend-domain) ((i++)) ;;
+			-n | --device | -b | --backend-domain | -c | --config) ((i++)) ;;
 			-*) ;;
 			*)
 				command=${COMP_WORDS[i]}

@@ -140,3 +140,29 @@ client() {
 # What it says when it has ended, which must be soon.
 client_says='for i in $(seq 300); do kill -0 $(cat /tmp/pid) 2>/dev/null || { cat /tmp/said; exit 0; }; usleep 100000; done
 	echo it hangs; cat /tmp/said; exit 1'
+
+# Succeeds or not, and says nothing.
+place_quiet() {
+	on "$1" "$2"
+}
+
+# ---- what happens to guests ----
+
+guest_save() {
+	dom0 "xl save $1 /var/tmp/$1.save >/var/log/xen/xl-$1.log 2>&1"
+}
+
+guest_restore() {
+	dom0 "xl restore /var/tmp/$1.save >/var/log/xen/xl-$1.log 2>&1 </dev/null; rm -f /var/tmp/$1.save"
+	guest_comes_back "$1"
+}
+
+guest_reboot() {
+	guest_send "$1" root "reboot -f"
+	guest_wait_ready "$1"
+}
+
+# A restored guest's agent goes on where it was and says nothing: ask it.
+guest_comes_back() {
+	within 60 guest_run "$1" root true
+}
