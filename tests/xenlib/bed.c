@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,18 +17,51 @@
 static char dir[64], socket_path[96];
 static pid_t daemon_pid;
 
+/* In a child: it ends with the test, however that ends. */
+static void die_with(pid_t parent)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+}
+
 static void start_daemon(void)
 {
+	const pid_t parent = getpid();
 	const char *build = getenv("VGPU_BUILD");
 	char program[256];
 
 	snprintf(program, sizeof(program), "%s/tests/xenlib/xenlibd", build ? build : "build");
 	daemon_pid = fork();
 	if (daemon_pid == 0) {
+		die_with(parent);
 		execl(program, program, socket_path, (char *)NULL);
 		perror(program);
 		_exit(127);
 	}
+}
+
+bool bed_real(void)
+{
+	return getenv("XENLIB_REAL") != NULL;
+}
+
+uint32_t bed_own(void)
+{
+	return bed_real() ? 0 : 1;
+}
+
+/* Somebody runs a real xenstored; what the last case left there is removed. */
+static int setup_real(void)
+{
+	struct xs_handle *xs = bed_xs(0);
+
+	assert_true(xs_write(xs, XBT_NULL, "domid", "0", 1));
+	assert_true(xs_write(xs, XBT_NULL, "name", "", 0));
+	xs_rm(xs, XBT_NULL, "data");
+	xs_rm(xs, XBT_NULL, "/a");
+	xs_close(xs);
+	return 0;
 }
 
 int bed_setup(void **state)
@@ -35,6 +69,8 @@ int bed_setup(void **state)
 	struct stat st;
 
 	(void)state;
+	if (bed_real())
+		return setup_real();
 	snprintf(dir, sizeof(dir), "/tmp/vgpu-xenlib.XXXXXX");
 	assert_non_null(mkdtemp(dir));
 	snprintf(socket_path, sizeof(socket_path), "%s/xen", dir);
@@ -55,6 +91,8 @@ int bed_teardown(void **state)
 	int status = -1;
 
 	(void)state;
+	if (bed_real())
+		return 0;
 	kill(daemon_pid, SIGTERM);
 	waitpid(daemon_pid, &status, 0);
 	rmdir(dir); /* empty: it removes its sockets */
@@ -76,7 +114,8 @@ struct xs_handle *bed_xs(uint32_t domid)
 {
 	struct xs_handle *xs;
 
-	bed_become(domid);
+	if (!bed_real())
+		bed_become(domid);
 	xs = xs_open(0);
 	assert_non_null(xs);
 	return xs;
@@ -128,6 +167,7 @@ bool bed_readable(int fd, int timeout_ms)
 
 pid_t bed_program(void (*body)(int to_parent), int *from_child)
 {
+	const pid_t parent = getpid();
 	int ends[2];
 	pid_t pid;
 
@@ -135,6 +175,7 @@ pid_t bed_program(void (*body)(int to_parent), int *from_child)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
+		die_with(parent);
 		close(ends[0]);
 		body(ends[1]);
 		pause();

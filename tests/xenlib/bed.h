@@ -17,6 +17,11 @@
 int bed_setup(void **state);
 int bed_teardown(void **state);
 
+/* XENLIB_REAL: a xenstored of Xen's is there, and all that asks it is domain 0. */
+bool bed_real(void);
+/* The domain whose data directory a case uses: without privileges, where that can be. */
+uint32_t bed_own(void);
+
 /* Handles that are opened from now on are of this domain. */
 void bed_become(uint32_t domid);
 struct xs_handle *bed_xs(uint32_t domid);

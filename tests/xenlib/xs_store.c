@@ -357,7 +357,6 @@ static void remove_below(struct xs_caller *c, const char *path, bool top)
 		return;
 	bytes = n->children_bytes;
 	names = copy_of(n->children, bytes);
-	note(c, path, !top, n);
 	for (uint32_t at = 0; at < bytes; at += (uint32_t)strlen(names + at) + 1) {
 		size_t size = strlen(path) + strlen(names + at) + 2;
 		char *child = must(malloc(size));
@@ -367,6 +366,7 @@ static void remove_below(struct xs_caller *c, const char *path, bool top)
 		free(child);
 	}
 	free(names);
+	note(c, path, !top, n);
 	if (!c->t) {
 		node_free(take_out(&tree, path));
 		return;
