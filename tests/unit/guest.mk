@@ -20,6 +20,13 @@ $(GUEST_TESTS): %: %.o $(GUEST_TEST_A)
 	$(call say,LD)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(GUEST_TEST_A) $(ALL_LDFLAGS) $(GUEST_LIBS) -lcmocka
 
+# Over the stand-in for Xen, with a scripted host.
+TEST_XEN := $(B)/tests/unit/test_xen
+$(TEST_XEN): $(B)/tests/unit/fake_xen_host.o $(B)/tests/xenlib/bed.o $(B)/tests/xenlib/rpc.o \
+	$(B)/tests/xenlib/lib_evtchn.o $(B)/tests/xenlib/lib_gnttab.o
+$(TEST_XEN): | $(B)/tests/xenlib/xenlibd
+$(TEST_XEN): GUEST_PKG_LIBS = -lxenstore
+
 # Its registers are the fake device's.
 $(B)/tests/unit/test_pci: $(B)/tests/unit/fake_device.o
 
