@@ -17,7 +17,4 @@ CONFORMANCE_ARGS ?= $(if $(findstring thread,$(SAN)),--quick)
 check-conformance: $(CONFORMANCE) $(B)/host/gpu_mediator ## the public API over the unix transport
 	$(Q)prove --exec 'timeout -k 5 600 bash' tests/conformance/unix.sh :: $(B) $(CONFORMANCE_ARGS)
 
-check-conformance-xen: xenlib ## the public API over the xen transport, on a stand-in for Xen
-	$(Q)prove --exec 'timeout -k 5 600 bash' tests/conformance/xen.sh :: $(B) $(CONFORMANCE_ARGS)
-
-.PHONY: conformance check-conformance check-conformance-xen
+.PHONY: conformance check-conformance

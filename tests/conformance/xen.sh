@@ -10,8 +10,6 @@ here=$(cd "$(dirname "$0")" && pwd)
 build=$1
 shift
 . "$here/../xenlib/domains.sh"
-# Xen's library starts a thread, also in a forked child that opens a channel of its own.
-export TSAN_OPTIONS="die_after_fork=0 ${TSAN_OPTIONS-}"
 dir=$(mktemp -d "${TMPDIR:-/tmp}/vgpu-conf.XXXXXX") || exit 1
 mediator=
 

@@ -39,12 +39,17 @@ $(XENLIB_PROGRAMS) $(XENLIB_TESTS):
 ifneq ($(XEN_PKGS),)
 xenlib: $(XENLIB_PROGRAMS) ## build the mediator and its guests' programs with the stand-in for Xen
 
-check-unit: export VGPU_BUILD := $(B)
-UNIT_TESTS += $(XENLIB_TESTS)
-check-unit: $(XENLIB_TESTS)
+UNIT_TESTS += $(XENLIB_TESTS) $(XENLIB)/real_xenstored.sh
+check-unit: $(XENLIB_TESTS) $(XENSTORED_HOST)
 $(XENLIB_TESTS): | $(XENLIBD)
-check-xenlib: $(XENLIB_TESTS) ## does the stand-in for Xen behave as Xen does?
-	$(Q)VGPU_BUILD=$(B) CMOCKA_MESSAGE_OUTPUT=TAP prove $(if $(V),-v) --exec tests/lib/run-cmocka.sh $^
+check-unit check-xenlib: export VGPU_BUILD := $(B)
+check-xenlib: $(XENLIB_TESTS) $(XENSTORED_HOST) ## does the stand-in for Xen behave as Xen does?
+	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP prove $(if $(V),-v) --exec tests/lib/run-cmocka.sh \
+		$(XENLIB_TESTS) $(XENLIB)/real_xenstored.sh
+
+check-conformance: check-conformance-xen
+check-conformance-xen: xenlib ## the public API over the xen transport, on the stand-in for Xen
+	$(Q)prove --exec 'timeout -k 5 600 bash' tests/conformance/xen.sh :: $(B) $(CONFORMANCE_ARGS)
 endif
 
-.PHONY: xenlib check-xenlib
+.PHONY: xenlib check-xenlib check-conformance-xen
