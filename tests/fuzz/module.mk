@@ -29,8 +29,10 @@ FUZZ_OF_ring := $(FUZZ_COMMON)
 FUZZ_OF_response := $(FUZZ_GUEST) $(FUZZ_B)/host/worker_channel.o $(FUZZ_COMMON)
 FUZZ_OF_guest := $(FUZZ_GUEST) $(FUZZ_COMMON)
 FUZZ_OF_registers := $(FUZZ_GUEST) $(FUZZ_COMMON)
+FUZZ_OF_xenstore := $(FUZZ_B)/tests/xenlib/xs_store.o $(FUZZ_HOST) $(FUZZ_COMMON)
 fuzz_of = $(or $(FUZZ_OF_$(1)),$(FUZZ_HOST) $(FUZZ_COMMON))
 
+FUZZ_LIBS_xenstore := -levent_core
 FUZZ_LIBS_config := -linih
 FUZZ_LIBS_registers := -lpci
 # Worker processes, and the host that the library talks to, are the fuzzer's invention.
@@ -38,7 +40,8 @@ FUZZ_LIBS_mediator := -levent_core $(if $(XEN_PKGS),-lxenstore) $(addprefix -Wl$
 	posix_spawn_file_actions_adddup2 prlimit)
 FUZZ_LIBS_guest = -lpci $(GUEST_PKG_LIBS) $(addprefix -Wl$(comma)--wrap=,connect poll epoll_wait)
 
-FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_TARGETS := $(filter-out $(if $(XEN_PKGS),,xenstore),$(patsubst tests/fuzz/fuzz_%.c,%, \
+	$(wildcard tests/fuzz/fuzz_*.c)))
 
 $(FUZZ_B)/%.o: %.c | build/include/vgpu
 	@mkdir -p $(@D)
