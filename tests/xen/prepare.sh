@@ -1,0 +1,39 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# prepare.sh BUILD-DIR FILE:PATH... -- FILE:PATH...: put together what the Xen tests run, from the cache,
+# from what `make vm-image` prepared and from what make just built, and say in
+# BUILD-DIR/xen/env where all of it is. Each FILE is at PATH in dom0 and in a driver
+# domain, or, behind the dashes, in every guest.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+build=$(cd "$1" && pwd)
+shift
+host=()
+while [ "$1" != -- ]; do
+	host+=("$1")
+	shift
+done
+shift
+out=$build/xen
+mkdir -p "$out"
+
+dom0=$("$here/build-dom0.sh" --print)
+. "$build/vm/env"
+image=$(dirname "$VM_KERNEL_FILE")
+
+"$here/../vm/build-overlay.sh" "$out/overlay.cpio" "${host[@]}"
+cat "$image/base.cpio" "$image/mediator.cpio" "$out/overlay.cpio" "$build/vm/overlay.cpio" >"$out/driver.img"
+"$here/../vm/build-overlay.sh" "$out/guest.cpio" "$@"
+cat "$VM_INITRD" "$out/guest.cpio" >"$out/guest.img"
+# What a guest starts from is in dom0's folder /lab.
+"$here/../vm/build-overlay.sh" --init "$here/dom0/init" "$out/ours.ext4" "${host[@]}" \
+	"$VM_QEMU/bin/qemu-system-x86_64:/usr/libexec/vgpu/qemu-system-x86_64" \
+	"$image/vmlinux:/lab/vmlinux" "$image/vmlinuz:/lab/vmlinuz" \
+	"$out/guest.img:/lab/guest.img" "$out/driver.img:/lab/driver.img"
+
+cat >"$out/env" <<END
+. $build/vm/env
+XEN_DOM0=$dom0
+XEN_OURS=$out/ours.ext4
+END
