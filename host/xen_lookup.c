@@ -239,7 +239,13 @@ int xen_devices(struct xs_handle *xs, xs_transaction_t t, struct xen_device **ou
 	unsigned int nr;
 	uint32_t *domains;
 	int rc = numbers(xs, t, DOMAINS, XEN_DOMID_MAX, &domains, &nr);
+	char text[VGPU_XS_VALUE_MAX + 1];
+	uint32_t own;
 
+	/* A relative path is in the domain's own directory. */
+	if (rc == -EACCES && xen_read(xs, t, "domid", text, sizeof(text)) == 0 &&
+	    xen_parse(text, XEN_DOMID_MAX, &own))
+		rc = devices_of(xs, t, own, &list);
 	for (unsigned int i = 0; rc == 0 && i < nr; i++)
 		rc = devices_of(xs, t, domains[i], &list);
 	free(domains);

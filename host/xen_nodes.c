@@ -444,13 +444,17 @@ const char *xen_nodes_stale(struct xs_handle *xs, xs_transaction_t t, const stru
 {
 	char path[XEN_PATH_BYTES], value[VGPU_XS_VALUE_MAX + 1], uuid[XEN_UUID_CHARS + 1];
 
-	if (xen_domain_uuid(xs, t, dev->domid, uuid) == -ESRCH)
+	int rc = xen_domain_uuid(xs, t, dev->domid, uuid);
+
+	if (rc == -ESRCH)
 		return "its guest is gone";
+	if (rc < 0) /* not dom0: cannot be told */
+		return NULL;
 	xen_back_path(dev, VGPU_XS_UUID, path);
 	if (xen_read(xs, t, path, value, sizeof(value)) < 0 || strcmp(value, uuid) != 0)
 		return "its guest is gone, and another one has the number";
 	xen_front_path(dev, NULL, path);
-	if (!exists(xs, t, path))
+	if (!exists(xs, t, path) && errno == ENOENT)
 		return "the guest's side is gone";
 	return NULL;
 }

@@ -47,7 +47,10 @@ int xen_domain_uuid(struct xs_handle *xs, xs_transaction_t t, uint32_t domid,
 void xen_domain_name(struct xs_handle *xs, xs_transaction_t t, uint32_t domid,
 		     char name[XEN_NAME_BYTES]);
 
-/* All devices that backends have, by guest, number and backend. The caller frees *out. */
+/*
+ * All devices that backends have, by guest, number and backend; where only dom0 may see all, those
+ * of this domain. The caller frees *out.
+ */
 int xen_devices(struct xs_handle *xs, xs_transaction_t t, struct xen_device **out,
 		unsigned int *count);
 
@@ -95,7 +98,7 @@ typedef void xen_problem_fn(void *ctx, const char *text);
 int xen_nodes_check(struct xs_handle *xs, xs_transaction_t t, const struct xen_device *dev,
 		    xen_problem_fn *fn, void *ctx, unsigned int *problems);
 
-/* Why the nodes of @dev belong to no living guest; NULL: they do. */
+/* Why the nodes of @dev belong to no living guest; NULL: they do, or only dom0 can tell. */
 const char *xen_nodes_stale(struct xs_handle *xs, xs_transaction_t t, const struct xen_device *dev);
 
 #endif

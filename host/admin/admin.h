@@ -67,8 +67,11 @@ int admin_finish(struct admin *a, int code);
 
 /* store.c */
 
-/* Open XenStore; a negative errno. What follows is bounded in time. */
+/* Open XenStore; a negative errno. What follows is bounded in time, see admin_bound(). */
 int admin_try_open(struct admin *a);
+
+/* Start the time that XenStore has to answer, or stop it while something else takes its time. */
+void admin_bound(bool on);
 
 /* The same; on failure it is reported and the exit code is returned. */
 int admin_open(struct admin *a);

@@ -41,7 +41,9 @@ int command_doctor(struct admin *a, int argc, char **argv)
 		code = admin_domain(a, argv[0], &only);
 	if (code != ADMIN_DONE)
 		return code;
+	admin_bound(false);
 	check_mediator(&d);
+	admin_bound(true);
 	check_attached(&d, only);
 	return d.failed ? ADMIN_FAILED : ADMIN_DONE;
 }

@@ -196,10 +196,26 @@ static void check_process(struct doctor *d)
 		    "run doctor there");
 }
 
+/* Without the name service, which a statically linked program cannot rely on. */
+static void group_name(gid_t gid, char name[64])
+{
+	FILE *f = fopen("/etc/group", "re");
+	struct group *group = NULL;
+
+	while (f && (group = fgetgrent(f)) != NULL && group->gr_gid != gid)
+		;
+	if (group)
+		snprintf(name, 64, "%s", group->gr_name);
+	else
+		snprintf(name, 64, "%u", gid);
+	if (f)
+		fclose(f);
+}
+
 static void check_socket(struct doctor *d, const char *check, const struct endpoint_config *e)
 {
-	struct group *group;
 	struct stat st;
+	char group[64];
 
 	if (!e->enabled) {
 		say(d, VERDICT_NOTE, check, "disabled in the configuration");
@@ -215,7 +231,7 @@ static void check_socket(struct doctor *d, const char *check, const struct endpo
 		    e->socket);
 		return;
 	}
-	group = getgrgid(st.st_gid);
+	group_name(st.st_gid, group);
 	if (!d->mediator_runs)
 		say(d, VERDICT_NOTE, check, "%s: nobody serves it; left behind", e->socket);
 	else if (st.st_gid == 0 && !(st.st_mode & S_IWOTH))
@@ -224,8 +240,8 @@ static void check_socket(struct doctor *d, const char *check, const struct endpo
 		    "configuration change it",
 		    e->socket, st.st_mode & 07777u);
 	else
-		say(d, VERDICT_OK, check, "%s: open to group %s, mode %04o", e->socket,
-		    group ? group->gr_name : "of no name", st.st_mode & 07777u);
+		say(d, VERDICT_OK, check, "%s: open to group %s, mode %04o", e->socket, group,
+		    st.st_mode & 07777u);
 }
 
 static void check_log(struct doctor *d)

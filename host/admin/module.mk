@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # vgpu-admin: a program of its own, for dom0, where the mediator need not be. Not with XEN=no.
+# LDFLAGS=-static makes it run in a dom0 with an older C library.
 
 ADMIN := $(B)/host/vgpu-admin
 ADMIN_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard host/admin/*.c) $(XEN_NODES_SRCS) \
@@ -9,7 +10,7 @@ CFLAGS_host_admin := -Iprotocol
 
 $(ADMIN): $(ADMIN_OBJS)
 	$(call say,LD)
-	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) -lxenstore -ljson-c -linih
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) -lxenstore -lxentoolcore -ljson-c -linih
 
 vgpu-admin: $(ADMIN) ## build vgpu-admin, which attaches Xen's domains
 ifneq ($(XEN),no)

@@ -26,10 +26,15 @@ static void on_alarm(int signal)
 	_exit(ADMIN_NO_XENSTORE);
 }
 
+void admin_bound(bool on)
+{
+	alarm(on ? STORE_TIMEOUT_S : 0);
+}
+
 int admin_try_open(struct admin *a)
 {
 	signal(SIGALRM, on_alarm);
-	alarm(STORE_TIMEOUT_S);
+	admin_bound(true);
 	a->xs = xs_open(0);
 	return a->xs ? 0 : -errno;
 }

@@ -53,15 +53,15 @@ usage() {
 
 # mediator NODE-DIRECTORY: one that serves what appears, and lets go what is to be detached.
 mediator() {
-	local watch
-	exec {watch}< <(exec xenstore-watch "$1/online" 2>/dev/null)
+	mkfifo "$tmp/events"
+	xenstore-watch "$1/online" >"$tmp/events" &
 	helpers+=($!)
-	while read -r -u "$watch" _; do
+	while read -r _; do
 		case $(xenstore-read "$1/online" 2>/dev/null) in
 		1) xenstore-write "$1/state" 2 ;;
 		0) touch "$tmp/let-go" && xenstore-write "$1/state" 6 ;;
 		esac
-	done &
+	done <"$tmp/events" &
 	helpers+=($!)
 }
 
