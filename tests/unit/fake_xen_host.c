@@ -207,10 +207,14 @@ void fake_xen_host_start(struct fake_xen_host *h)
 	permit(h, FRONT "/" VGPU_XS_STATE, 1, 0);
 	bed_become(1);
 	pthread_create(&h->thread, NULL, run, h);
+	h->running = true;
 }
 
 void fake_xen_host_stop(struct fake_xen_host *h)
 {
+	if (!h->running)
+		return;
+	h->running = false;
 	pthread_mutex_lock(&h->lock);
 	h->stop = true;
 	pthread_mutex_unlock(&h->lock);

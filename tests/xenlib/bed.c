@@ -43,6 +43,10 @@ int bed_setup(void **state)
 		usleep(10000);
 	setenv("XENLIB_SOCKET", socket_path, 1);
 	bed_become(0);
+	/* The socket is there a moment before it listens. */
+	for (int ms = 0; ms < BED_WAIT_MS && bed_command("count 0 grants", NULL) == -ECONNREFUSED;
+	     ms += 10)
+		usleep(10000);
 	assert_int_equal(bed_command("create 1 guest1 11111111-1111-1111-1111-111111111111", NULL),
 			 0);
 	assert_int_equal(bed_command("create 2 guest2 22222222-2222-2222-2222-222222222222", NULL),
