@@ -151,7 +151,11 @@ static void follow_channel(struct fake_xen_host *h, uint32_t k)
 		if (h->mute)
 			continue;
 		spsc_produce(&ch->rsp, &p);
-		if (spsc_publish(&ch->rsp))
+		if (h->last_words) {
+			usleep(20000); /* it has fallen asleep by now */
+			spsc_publish(&ch->rsp);
+			unmap(h, ch);
+		} else if (spsc_publish(&ch->rsp))
 			xenevtchn_notify(h->evtchn, ch->port);
 	}
 }

@@ -41,8 +41,9 @@ struct fake_xen_host {
 	enum fake_xen_answer answer;
 	const char *state, *error; /* NULL: no node */
 	const char *version, *max_channels, *max_pages, *device_state;
-	bool mute;   /* workers take requests and do not answer */
-	bool frozen; /* the device's state is not followed */
+	bool mute;       /* workers take requests and do not answer */
+	bool last_words; /* they die with an answer: one signal for both */
+	bool frozen;     /* the device's state is not followed */
 	/* what happened */
 	unsigned int served;
 	/* insides */

@@ -494,6 +494,25 @@ static void test_worker_dies_and_mediator_says_why(void **state)
 	end();
 }
 
+/* What wakes a sleeper for an answer stands for the end as well; nothing will wake it again. */
+static void test_last_words(void **state)
+{
+	int64_t start;
+
+	(void)state;
+	options.timeout_ms = -1;
+	begin();
+	opened();
+	pthread_mutex_lock(&host.lock);
+	host.last_words = true;
+	pthread_mutex_unlock(&host.lock);
+	assert_int_equal(vgpu_nop(vgpu), 0);
+	start = now_ms();
+	lost(VGPU_EDEVLOST, "worker is gone");
+	assert_in_range(now_ms() - start, 0, HANG_S * 500);
+	end();
+}
+
 /* What happens in XenStore while a call sleeps. */
 struct event {
 	pthread_t thread;
@@ -704,6 +723,7 @@ int main(void)
 		T(test_window_by_wish),
 		T(test_worker_dies),
 		T(test_worker_dies_and_mediator_says_why),
+		T(test_last_words),
 		T(test_nodes_removed),
 		T(test_host_removes_its_nodes),
 		T(test_mediator_ends_it),

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@ static void start_daemon(void)
 	snprintf(program, sizeof(program), "%s/tests/xenlib/xenlibd", build ? build : "build");
 	daemon_pid = fork();
 	if (daemon_pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGTERM); /* also where the test is killed */
 		execl(program, program, socket_path, (char *)NULL);
 		perror(program);
 		_exit(127);
