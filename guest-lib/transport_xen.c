@@ -265,8 +265,8 @@ static int xen_wait(struct transport *t, int timeout_ms)
 	int n;
 
 	/*
-	 * What woke us last may have stood for an answer and for the end, and the caller had no need
-	 * to check(): it will not come again.
+	 * What woke us last may have stood for an answer and for the end, and the caller had no
+	 * need to check(): it will not come again.
 	 */
 	if (x->lost || x->changed || !xen_pages_host_there(&x->pages))
 		return 0;
