@@ -264,7 +264,11 @@ static int xen_wait(struct transport *t, int timeout_ms)
 	};
 	int n;
 
-	if (x->lost)
+	/*
+	 * What woke us last may have stood for an answer and for the end, and the caller had no
+	 * need to check(): it will not come again.
+	 */
+	if (x->lost || x->changed || !xen_pages_host_there(&x->pages))
 		return 0;
 	while ((n = poll(p, 2, timeout_ms)) < 0 && errno == EINTR)
 		timeout_ms = clock_left_ms(deadline_ns);

@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "channel.h"
+#include "private.h"
 #include "../common/errors.h"
 
-#define ERROR_BYTES 256 /* of the host's `error` */
+#define ERROR_BYTES 256          /* of the host's `error` */
+#define ENDING_PAUSE_NS 10000000 /* until a worker that ends may have ended */
 
 int xen_channel_error(const char *value, const char **text)
 {
@@ -108,20 +111,26 @@ static bool is_free(const struct xen_channel *c, struct store *s, xs_transaction
 	return xen_number_free(&n);
 }
 
-/* The first free number, into the channel's paths. */
+/*
+ * The first free number, into the channel's paths. VGPU_ENOCHANNEL; -EAGAIN, there is none now, but
+ * the host is about to be done with one.
+ */
 static int first_free(struct xen_channel *c, struct store *s, xs_transaction_t t, struct cause *why)
 {
 	struct numbers all;
+	bool ending = false;
 	int rc = list_both(c->device, s, t, &all, why);
 
 	for (uint32_t k = 0; rc == 0 && k < c->device->max_channels; k++) {
 		set_paths(c, k);
 		if (is_free(c, s, t, &all))
 			return 0;
+		ending |= !(all.front >> k & 1);
 	}
 	if (rc == 0)
-		rc = because(why, VGPU_ENOCHANNEL, "all %u channels are in use by this guest",
-			     c->device->max_channels);
+		rc = because(why, ending ? -EAGAIN : VGPU_ENOCHANNEL,
+			     "all %u channels are in use by this guest%s", c->device->max_channels,
+			     ending ? ", or the host does not come to their end" : "");
 	return rc;
 }
 
@@ -195,6 +204,7 @@ static int claim_body(struct store *s, xs_transaction_t t, void *opaque, struct 
 int xen_channel_claim(struct xen_channel *c, struct store *s, const struct xen_device *d,
 		      const struct xen_offer *offer, int64_t deadline_ns, struct cause *why)
 {
+	const struct timespec pause = { .tv_nsec = ENDING_PAUSE_NS };
 	struct claim claim = { c, offer };
 	char path[STORE_PATH_MAX];
 	uint64_t random;
@@ -204,7 +214,11 @@ int xen_channel_claim(struct xen_channel *c, struct store *s, const struct xen_d
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		return because(why, VGPU_EIO, "getrandom: %m");
 	snprintf(c->id, sizeof(c->id), "%016" PRIx64, random);
-	rc = store_transact(s, claim_body, &claim, deadline_ns, why);
+	while ((rc = store_transact(s, claim_body, &claim, deadline_ns, why)) == -EAGAIN) {
+		if (clock_left_ms(deadline_ns) == 0)
+			return VGPU_ENOCHANNEL;
+		nanosleep(&pause, NULL);
+	}
 	if (rc < 0)
 		return rc;
 	c->claimed = true;

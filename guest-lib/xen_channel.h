@@ -31,7 +31,8 @@ struct xen_channel {
 
 /*
  * Take the first free number and write the nodes, in one transaction; then watch the host's.
- * VGPU_ENOCHANNEL: all are taken. After a failure the number may be claimed; release() it.
+ * Waits for one whose worker is
+ * ending. VGPU_ENOCHANNEL: all are taken. After a failure the number may be claimed; release() it.
  */
 int xen_channel_claim(struct xen_channel *c, struct store *s, const struct xen_device *d,
 		      const struct xen_offer *offer, int64_t deadline_ns, struct cause *why);

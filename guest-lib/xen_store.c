@@ -171,6 +171,7 @@ static int pause_until(int64_t deadline_ns, unsigned int tries, struct cause *wh
 int store_transact(struct store *s, store_body body, void *opaque, int64_t deadline_ns,
 		   struct cause *why)
 {
+	unsigned int odd = 0;
 	bool ended;
 	int rc = 0;
 
@@ -189,7 +190,7 @@ int store_transact(struct store *s, store_body body, void *opaque, int64_t deadl
 		ended = xs_transaction_end(s->xs, t, rc != 0);
 		/* xenstored shows each node as it was when it was first looked at, so two may not
 		 * fit together, and refuse what makes sense. */
-		if (rc == VGPU_EIO && tries < ODD_TRIES_MAX) {
+		if (rc == VGPU_EIO && odd++ < ODD_TRIES_MAX) {
 			rc = pause_until(deadline_ns, tries, why);
 			continue;
 		}

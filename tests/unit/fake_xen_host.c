@@ -151,7 +151,11 @@ static void follow_channel(struct fake_xen_host *h, uint32_t k)
 		if (h->mute)
 			continue;
 		spsc_produce(&ch->rsp, &p);
-		if (spsc_publish(&ch->rsp))
+		if (h->last_words) {
+			usleep(20000); /* it has fallen asleep by now */
+			spsc_publish(&ch->rsp);
+			unmap(h, ch);
+		} else if (spsc_publish(&ch->rsp))
 			xenevtchn_notify(h->evtchn, ch->port);
 	}
 }
@@ -207,10 +211,14 @@ void fake_xen_host_start(struct fake_xen_host *h)
 	permit(h, FRONT "/" VGPU_XS_STATE, 1, 0);
 	bed_become(1);
 	pthread_create(&h->thread, NULL, run, h);
+	h->running = true;
 }
 
 void fake_xen_host_stop(struct fake_xen_host *h)
 {
+	if (!h->running)
+		return;
+	h->running = false;
 	pthread_mutex_lock(&h->lock);
 	h->stop = true;
 	pthread_mutex_unlock(&h->lock);

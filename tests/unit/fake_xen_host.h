@@ -41,13 +41,14 @@ struct fake_xen_host {
 	enum fake_xen_answer answer;
 	const char *state, *error; /* NULL: no node */
 	const char *version, *max_channels, *max_pages, *device_state;
-	bool mute;   /* workers take requests and do not answer */
-	bool frozen; /* the device's state is not followed */
+	bool mute;       /* workers take requests and do not answer */
+	bool last_words; /* they die with an answer: one signal for both */
+	bool frozen;     /* the device's state is not followed */
 	/* what happened */
 	unsigned int served;
 	/* insides */
 	pthread_t thread;
-	bool stop;
+	bool running, stop;
 	struct xs_handle *xs;
 	xengnttab_handle *gnttab;
 	xenevtchn_handle *evtchn;
@@ -56,7 +57,7 @@ struct fake_xen_host {
 
 /* A device for domain 1 is attached, and the process is domain 1 from then on. */
 void fake_xen_host_start(struct fake_xen_host *h);
-void fake_xen_host_stop(struct fake_xen_host *h);
+void fake_xen_host_stop(struct fake_xen_host *h); /* harmless if it does not run */
 
 /* Domain 0 writes (NULL: removes) FRONT or BACK/node. */
 void fake_xen_front(struct fake_xen_host *h, const char *node, const char *value);

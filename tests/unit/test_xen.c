@@ -51,6 +51,7 @@ static int teardown(void **state)
 {
 	vgpu_close(vgpu);
 	vgpu = NULL;
+	fake_xen_host_stop(&host);
 	alarm(0);
 	return bed_teardown(state);
 }
@@ -303,8 +304,37 @@ static void test_all_numbers_taken(void **state)
 	refused(VGPU_ENOCHANNEL, "all 0 channels");
 	fake_xen_back(&host, "max-channels", "2");
 	fake_xen_front(&host, "channel-0/id", "0000000000000000"); /* in use, or so it looks */
-	fake_xen_back(&host, "channel-1/state", "4");              /* its worker is still ending */
+	fake_xen_front(&host, "channel-1/id", "0000000000000001");
 	refused(VGPU_ENOCHANNEL, "all 2 channels");
+	fake_xen_front(&host, "channel-0", NULL);
+	fake_xen_front(&host, "channel-1", NULL);
+	end();
+}
+
+static void *end_channel_1(void *opaque)
+{
+	(void)opaque;
+	usleep(200000);
+	fake_xen_back(&host, "channel-1", NULL);
+	return NULL;
+}
+
+/* Its worker still ends: worth waiting for. */
+static void test_number_that_is_ending(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	host.max_channels = "2";
+	begin();
+	fake_xen_front(&host, "channel-0/id", "0000000000000000");
+	fake_xen_back(&host, "channel-1/state", "4");
+	options.timeout_ms = 100;
+	refused(VGPU_ENOCHANNEL, "does not come to their end");
+	options.timeout_ms = 20000;
+	pthread_create(&thread, NULL, end_channel_1, NULL);
+	opened();
+	pthread_join(thread, NULL);
 	fake_xen_front(&host, "channel-0", NULL);
 	end();
 }
@@ -461,6 +491,25 @@ static void test_worker_dies_and_mediator_says_why(void **state)
 	pthread_create(&l.thread, NULL, kill_later, &l);
 	lost(VGPU_EDEADLINE, "too long");
 	pthread_join(l.thread, NULL);
+	end();
+}
+
+/* What wakes a sleeper for an answer stands for the end as well; nothing will wake it again. */
+static void test_last_words(void **state)
+{
+	int64_t start;
+
+	(void)state;
+	options.timeout_ms = -1;
+	begin();
+	opened();
+	pthread_mutex_lock(&host.lock);
+	host.last_words = true;
+	pthread_mutex_unlock(&host.lock);
+	assert_int_equal(vgpu_nop(vgpu), 0);
+	start = now_ms();
+	lost(VGPU_EDEVLOST, "worker is gone");
+	assert_in_range(now_ms() - start, 0, HANG_S * 500);
 	end();
 }
 
@@ -667,12 +716,14 @@ int main(void)
 		T(test_long_error),
 		T(test_own_timeout),
 		T(test_all_numbers_taken),
+		T(test_number_that_is_ending),
 		T(test_number_of_a_use_that_is_over),
 		T(test_many_processes),
 		T(test_window_steps_down),
 		T(test_window_by_wish),
 		T(test_worker_dies),
 		T(test_worker_dies_and_mediator_says_why),
+		T(test_last_words),
 		T(test_nodes_removed),
 		T(test_host_removes_its_nodes),
 		T(test_mediator_ends_it),
