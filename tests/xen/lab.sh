@@ -23,7 +23,8 @@
 #   xen_ports DOMID                event channels of a domain that are in use: ports
 #   xen_processes                  dom0's processes: pid, arguments
 #
-#   XEN_DEVICE=none                guests without vgpu-stub, or properties added to it
+#   XEN_DEVICE=none                HVM guests without vgpu-stub, or properties added to it
+#   XEN_DM_ARGS=(...)              more arguments for QEMU, their device model
 #   XEN_APPEND                     more kernel command line for guests
 XEN_HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 XEN_TOP=$(cd "$XEN_HERE/../.." && pwd)
@@ -73,6 +74,16 @@ dom0() {
 	fi
 }
 
+# QEMU's arguments in an HVM guest's configuration: kernel and initramfs, put where
+# hvm_start.S expects them, and the device.
+xen_dm_args() {
+	local args=(-device loader,file=/lab/vmlinux -device loader,file=/lab/guest.img,addr=0x6000000,force-raw=on
+		-device "loader,addr=0x5fff000,data=$XEN_INITRD_BYTES,data-len=4")
+	[ "${XEN_DEVICE:-}" = none ] ||
+		args+=(-device "vgpu-stub,id=vgpu0,addr=0x4${XEN_DEVICE:+,$XEN_DEVICE}")
+	printf '"%s", ' "${args[@]}" "${XEN_DM_ARGS[@]}"
+}
+
 # xl's configuration of a guest, to stdout; what comes later wins.
 xen_config() { # NAME KIND [LINE...]
 	local name=$1 kind=$2
@@ -83,25 +94,23 @@ xen_config() { # NAME KIND [LINE...]
 		memory = 224
 		tsc_mode = "native"
 		cpuid = "host,rdtscp=0"
-		cmdline = "console=hvc0 quiet panic=1 vgpu.name=$name vgpu.agent=/dev/hvc0 ${XEN_APPEND:-}"
+		cmdline = "console=hvc0 quiet panic=1 mitigations=off iommu=noaperture vgpu.name=$name vgpu.agent=/dev/hvc0 ${XEN_APPEND:-}"
 	END
 	case $kind in
 	hvm)
 		cat <<-END
 			type = "hvm"
-			kernel = "/lab/vmlinuz"
-			ramdisk = "/lab/guest.img"
+			kernel = "/lab/hvm.boot"
 			vga = "none"
 			nographic = 1
 			device_model_override = "/usr/libexec/vgpu/qemu-system-x86_64"
+			device_model_args_hvm = [ $(xen_dm_args) ]
 		END
-		[ "${XEN_DEVICE:-}" = none ] ||
-			echo "device_model_args_hvm = [ '-device', 'vgpu-stub,id=vgpu0,addr=0x4${XEN_DEVICE:+,$XEN_DEVICE}' ]"
 		;;
 	pvh | driver)
 		cat <<-END
 			type = "pvh"
-			kernel = "/lab/vmlinuz"
+			kernel = "/lab/vmlinux"
 			ramdisk = "/lab/$([ "$kind" = driver ] && echo driver || echo guest).img"
 		END
 		;;

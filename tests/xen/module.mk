@@ -19,6 +19,11 @@ $(B)/tests/xen/xen-relay: $(B)/tests/xen/relay.o
 	$(call say,LD)
 	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) -lxenstore
 
+$(B)/tests/xen/hvm_start.bin: tests/xen/hvm_start.S
+	@mkdir -p $(@D)
+	$(call say,AS)
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-Ttext=0x100000,--oformat=binary,--build-id=none -o $@ $<
+
 # It creates a domain under a number that xl would not take.
 $(B)/tests/xen/vgpu-clone: $(B)/tests/xen/clone.o
 	$(call say,LD)
@@ -34,7 +39,7 @@ $(B)/tests/xen/vgpu-cost: $(B)/tests/xen/cost.o $(GUEST_OBJS) $(COMMON_OBJS)
 	$(call say,LD)
 	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(addprefix -Wl$(comma)--wrap=xenevtchn_,notify pending unmask) $(GUEST_LIBS)
 
-xen-image: vm-image $(XEN_NEEDS) ## Xen, dom0 and guests that the Xen tests run
+xen-image: vm-image $(B)/tests/xen/hvm_start.bin $(XEN_NEEDS) ## Xen, dom0 and guests that the Xen tests run
 	$(Q)tests/xen/prepare.sh $(B) $(XEN_FILES) -- $(XEN_GUEST_FILES)
 
 check-xen: xen-image ## real Xen, in emulation: dom0 and its guests

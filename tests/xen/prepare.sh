@@ -26,14 +26,18 @@ image=$(dirname "$VM_KERNEL_FILE")
 cat "$image/base.cpio" "$image/mediator.cpio" "$out/overlay.cpio" "$build/vm/overlay.cpio" >"$out/driver.img"
 "$here/../vm/build-overlay.sh" "$out/guest.cpio" "$@"
 cat "$VM_INITRD" "$out/guest.cpio" >"$out/guest.img"
+# See hvm_start.S: the kernel's setup code, with that behind it.
+sectors=$(od -An -tu1 -j $((0x1f1)) -N 1 "$image/vmlinuz")
+head -c $(((sectors + 1) * 512)) "$image/vmlinuz" | cat - "$build/tests/xen/hvm_start.bin" >"$out/hvm.boot"
 # What a guest starts from is in dom0's folder /lab.
 "$here/../vm/build-overlay.sh" --init "$here/dom0/init" "$out/ours.ext4" "${host[@]}" \
 	"$VM_QEMU/bin/qemu-system-x86_64:/usr/libexec/vgpu/qemu-system-x86_64" \
-	"$image/vmlinux:/lab/vmlinux" "$image/vmlinuz:/lab/vmlinuz" \
+	"$image/vmlinux:/lab/vmlinux" "$out/hvm.boot:/lab/hvm.boot" \
 	"$out/guest.img:/lab/guest.img" "$out/driver.img:/lab/driver.img"
 
 cat >"$out/env" <<END
 . $build/vm/env
 XEN_DOM0=$dom0
 XEN_OURS=$out/ours.ext4
+XEN_INITRD_BYTES=$(stat -c %s "$out/guest.img")
 END
