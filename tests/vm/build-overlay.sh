@@ -1,12 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# build-overlay.sh OUT.cpio FILE:PATH...: the part of the test image that changes
-# with every build: init, the agent, users, and each FILE at PATH (a library
-# brings the symlinks that stand beside it and point to it).
+# build-overlay.sh [--init FILE] OUT FILE:PATH...: the part of a test image that changes
+# with every build: init (the guests', if no other is named), the agent, users, and each
+# FILE at PATH (a library brings the symlinks that stand beside it and point to it).
+# OUT ends in .cpio or in .ext4, and is that.
 set -euo pipefail
 umask 022
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../../scripts/lib.sh"
+. "$here/../lib/image.sh"
+init=$here/guest/init
+if [ "$1" = --init ]; then
+	init=$2
+	shift 2
+fi
 out=$1
 shift
 
@@ -14,7 +22,7 @@ root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 chmod 755 "$root"
 
-install -D -m 755 "$here/guest/init" "$root/init"
+install -D -m 755 "$init" "$root/init"
 install -D -m 755 "$here/guest/agent" "$root/agent"
 mkdir -p "$root/etc" "$root/usr/lib/sysusers.d"
 cat >"$root/etc/passwd" <<END
@@ -45,5 +53,9 @@ for pair in "$@"; do
 		-exec cp -P {} "$root$(dirname "$path")/" \;
 done
 
-(cd "$root" && find . -print0 | LC_ALL=C sort -z | cpio --quiet -0 -o -H newc -R +0:+0) >"$out.tmp"
+case $out in
+*.cpio) pack_cpio "$root" >"$out.tmp" ;;
+*.ext4) pack_ext4 "$root" "$out.tmp" ;;
+*) die "$out: neither .cpio nor .ext4" ;;
+esac
 mv "$out.tmp" "$out"

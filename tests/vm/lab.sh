@@ -94,21 +94,6 @@ lab_vm() {
 	vm_wait_ready "$1" || bail "VM $1: boot failed"
 }
 
-# run_is NAME USER COMMAND EXIT REGEX DESCRIPTION: exit code and output (both streams) fit.
-run_is() {
-	vm_run "$1" "$2" "$3"
-	if [ "$VM_RC" = "$4" ] && grep -qE -- "$5" <<<"$VM_OUT"$'\n'"$VM_ERR"; then
-		tap_result 0 "$6"
-		return
-	fi
-	tap_result 1 "$6"
-	diag "$2@$1: $3"
-	diag "exit $VM_RC, expected $4; expected text: $5"
-	diag "stdout: $VM_OUT"
-	diag "stderr: $VM_ERR"
-	return 1
-}
-
 lab_end() {
 	local log
 	lab_mediator_stop

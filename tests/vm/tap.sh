@@ -67,6 +67,22 @@ pass() {
 	fi
 }
 
+# run_is NAME USER COMMAND EXIT REGEX DESCRIPTION: a command in a VM (vm.sh): exit code and
+# output (both streams) fit.
+run_is() {
+	vm_run "$1" "$2" "$3"
+	if [ "$VM_RC" = "$4" ] && grep -qE -- "$5" <<<"$VM_OUT"$'\n'"$VM_ERR"; then
+		tap_result 0 "$6"
+		return
+	fi
+	tap_result 1 "$6"
+	diag "$2@$1: $3"
+	diag "exit $VM_RC, expected $4; expected text: $5"
+	diag "stdout: $VM_OUT"
+	diag "stderr: $VM_ERR"
+	return 1
+}
+
 # The rest makes no sense after this failed.
 bail() {
 	echo "Bail out! $*"

@@ -25,6 +25,9 @@ VM_WORK=$(mktemp -d "${TMPDIR:-/tmp}/vgpu-vm.XXXXXX")
 VM_BOOT_TIMEOUT=${VM_BOOT_TIMEOUT:-180}
 
 declare -A vm_pid vm_sent vm_agent_in vm_agent_out vm_qmp_in vm_qmp_out
+# What came of a line that is not complete; and the VM in which another one runs, which
+# has an agent, but no QEMU of this shell.
+declare -A vm_partial vm_outer
 vm_serial=0
 
 vm_note() {
@@ -49,10 +52,8 @@ vm_accel_options() {
 }
 
 vm_start() {
-	local name=$1 dir=$VM_WORK/$1 opts=() device
+	local name=$1 opts=() device
 	shift
-	mkdir -p "$dir"
-	mkfifo "$dir"/agent.{in,out} "$dir"/qmp.{in,out}
 	mapfile -t opts < <(vm_accel_options; vm_data_options)
 	if [ "${VM_DEVICE:-}" != none ]; then
 		device="vgpu-stub,id=vgpu0,addr=0x4,memdev=w0${VM_DEVICE:+,$VM_DEVICE}"
@@ -63,49 +64,66 @@ vm_start() {
 		fi
 		opts+=(-device "$device")
 	fi
-	"$VM_QEMU/bin/qemu-system-x86_64" -name "$name" -machine pc -smp 2 -m 320 \
-		-nodefaults -no-user-config -display none -net none \
+	vm_launch "$name" -machine pc -smp 2 -m 320 \
 		-kernel "$VM_KERNEL_FILE" -initrd "$VM_INITRD" \
-		-append "console=ttyS0 quiet panic=1 vgpu.name=$name ${VM_APPEND:-}" \
+		-append "console=ttyS0 quiet panic=1 vgpu.name=$name ${VM_APPEND:-}" "${opts[@]}" "$@"
+}
+
+# A file that the agent's lines pass, both ways. Both ends read and write: no open blocks,
+# and no end of file comes by itself.
+vm_open_agent() { # NAME PATH
+	exec {vm_fd}<>"$2.in" && vm_agent_in[$1]=$vm_fd
+	exec {vm_fd}<>"$2.out" && vm_agent_out[$1]=$vm_fd
+}
+
+# vm_launch NAME QEMU OPTION...: a machine with nothing but a console, an agent's port and
+# QMP, and what the options add.
+vm_launch() {
+	local name=$1 dir=$VM_WORK/$1
+	shift
+	mkdir -p "$dir"
+	mkfifo "$dir"/agent.{in,out} "$dir"/qmp.{in,out}
+	"$VM_QEMU/bin/qemu-system-x86_64" -name "$name" \
+		-nodefaults -no-user-config -display none -net none \
 		-chardev "file,id=console,path=$dir/console.log" -serial chardev:console \
 		-device virtio-serial-pci,addr=0x3 \
 		-chardev "pipe,id=agent,path=$dir/agent" \
 		-device virtserialport,chardev=agent,name=vgpu.agent \
 		-chardev "pipe,id=qmp,path=$dir/qmp" -mon chardev=qmp,mode=control \
-		-pidfile "$dir/pid" "${opts[@]}" "$@" >"$dir/qemu.log" 2>&1 </dev/null &
+		-pidfile "$dir/pid" "$@" >"$dir/qemu.log" 2>&1 </dev/null &
 	vm_pid[$name]=$!
-	# Both ends read and write: no open blocks, and no end of file comes by itself.
-	exec {vm_fd}<>"$dir/agent.in" && vm_agent_in[$name]=$vm_fd
-	exec {vm_fd}<>"$dir/agent.out" && vm_agent_out[$name]=$vm_fd
+	vm_open_agent "$name" "$dir/agent"
 	exec {vm_fd}<>"$dir/qmp.in" && vm_qmp_in[$name]=$vm_fd
 	exec {vm_fd}<>"$dir/qmp.out" && vm_qmp_out[$name]=$vm_fd
 }
 
 vm_alive() {
-	kill -0 "${vm_pid[$1]:-0}" 2>/dev/null && [ -n "${vm_pid[$1]:-}" ]
+	local name=${vm_outer[$1]:-$1}
+	kill -0 "${vm_pid[$name]:-0}" 2>/dev/null && [ -n "${vm_pid[$name]:-}" ]
 }
 
 # One line of the agent into vm_line, within $2 seconds.
 vm_read_agent() {
 	local name=$1 end=$((SECONDS + $2)) part=
-	vm_line=
 	while [ $SECONDS -lt $end ]; do
 		# A timeout hands out what came so far.
 		if IFS= read -r -t 1 -u "${vm_agent_out[$name]}" part; then
-			vm_line+=$part
+			vm_line=${vm_partial[$name]:-}$part
 			vm_line=${vm_line%$'\r'}
+			vm_partial[$name]=
 			return 0
 		fi
-		vm_line+=$part
+		vm_partial[$name]+=$part
 		vm_alive "$name" || break
 	done
+	vm_line=
 	return 1
 }
 
 vm_wait_ready() {
 	local name=$1
 	while vm_read_agent "$name" "$VM_BOOT_TIMEOUT"; do
-		[ "$vm_line" = ready ] && return 0
+		[[ $vm_line = ready* ]] && return 0
 	done
 	vm_note "VM $name: boot: not ready after $VM_BOOT_TIMEOUT s or QEMU ended"
 	sed 's/^/# /' "$VM_WORK/$name/qemu.log" "$VM_WORK/$name/console.log" | tail -n 30 >&2
@@ -168,7 +186,7 @@ vm_forget() {
 		exec {fd}>&-
 	done
 	rm -f "$VM_WORK/$name"/{agent,qmp}.{in,out} "$VM_WORK/$name"/{qmp.ready,pid}
-	unset "vm_pid[$name]"
+	unset "vm_pid[$name]" "vm_partial[$name]"
 }
 
 vm_kill() {

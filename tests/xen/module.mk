@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+# What goes into dom0 and into a driver domain beside Debian's packages, FILE:PATH.
+XEN_FILES = $(B)/host/gpu_mediator:/usr/sbin/gpu_mediator \
+	$(if $(wildcard host/admin),$(B)/host/vgpu-admin:/usr/sbin/vgpu-admin) \
+	$(B)/vgpu-cli:/usr/bin/vgpu-cli \
+	$(B)/libvgpuguest.so.0:$(VM_LIBDIR)/libvgpuguest.so.0 \
+	$(B)/tests/conformance/vgpu-conformance:/usr/bin/vgpu-conformance \
+	$(B)/tests/xen/xen-relay:/usr/bin/xen-relay \
+	host/gpu_mediator.sysusers.conf:/usr/lib/sysusers.d/gpu_mediator.conf \
+	udev/vgpu.sysusers.conf:/usr/lib/sysusers.d/vgpu.conf
+XEN_NEEDS = $(filter $(B)/%,$(foreach f,$(XEN_FILES),$(firstword $(subst :, ,$(f)))))
+XEN_TESTS := $(sort $(wildcard tests/xen/*.test))
+
+$(B)/tests/xen/xen-relay: $(B)/tests/xen/relay.o
+	$(call say,LD)
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) -lxenstore
+
+$(B)/tests/xen/hvm_start.bin: tests/xen/hvm_start.S
+	@mkdir -p $(@D)
+	$(call say,AS)
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-Ttext=0x100000,--oformat=binary,--build-id=none -o $@ $<
+
+xen-image: vm-image $(B)/tests/xen/hvm_start.bin $(XEN_NEEDS) ## Xen, dom0 and guests that the Xen tests run
+	$(Q)tests/xen/prepare.sh $(B) $(XEN_FILES)
+
+check-xen: xen-image ## real Xen, in emulation: dom0 and its guests
+	$(Q)prove --exec 'timeout 1500 bash' $(XEN_TESTS)
+
+xen-lab: xen-image ## a shell in the dom0 of a Xen in emulation
+	$(Q)tests/xen/shell.sh
+
+.PHONY: xen-image check-xen xen-lab
