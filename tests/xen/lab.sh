@@ -94,7 +94,7 @@ xen_config() { # NAME KIND [LINE...]
 		memory = 224
 		tsc_mode = "native"
 		cpuid = "host,rdtscp=0"
-		cmdline = "console=hvc0 quiet panic=1 mitigations=off vgpu.name=$name vgpu.agent=/dev/hvc0 ${XEN_APPEND:-}"
+		cmdline = "console=hvc0 quiet panic=1 mitigations=off iommu=noaperture vgpu.name=$name vgpu.agent=/dev/hvc0 ${XEN_APPEND:-}"
 	END
 	case $kind in
 	hvm)
