@@ -6,6 +6,7 @@
 #   SAN=address,undefined    sanitizers, built beside the ordinary build
 #   SAN=thread
 #   WERROR=1                 warnings are errors, as in CI
+#   XEN=no                   without Xen's libraries and the transport over them
 #   PREFIX, DESTDIR          where `make install` puts things
 
 .DEFAULT_GOAL := all
@@ -25,8 +26,12 @@ MANDIR ?= $(DATADIR)/man
 SYSCONFDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)
 UDEVDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/lib,$(PREFIX)/lib)/udev
 SYSUSERSDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/usr/lib,$(PREFIX)/lib)/sysusers.d
+MODPROBEDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/usr/lib,$(PREFIX)/lib)/modprobe.d
 UNITDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/lib,$(PREFIX)/lib)/systemd/system
 INSTALL ?= install
+
+# Xen's libraries, for the guest library and the host alike; XEN=no builds without.
+XEN_PKGS := $(if $(filter no,$(XEN)),,xenstore xenevtchn xengnttab)
 
 CC ?= gcc
 PKG_CONFIG ?= pkg-config
@@ -41,7 +46,7 @@ HARDEN := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-re
 	-D_FORTIFY_SOURCE=2 -fstack-protector-strong)
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARNINGS) \
-	$(if $(WERROR),-Werror) $(HARDEN) -DVGPU_RELEASE='"$(VERSION)"' -I. -I$(B)/include $(CFLAGS)
+	$(if $(WERROR),-Werror) $(HARDEN) $(if $(XEN_PKGS),,-DVGPU_NO_XEN) -DVGPU_RELEASE='"$(VERSION)"' -I. -I$(B)/include $(CFLAGS)
 ALL_LDFLAGS = $(if $(SAN),-fsanitize=$(SAN),-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now) \
 	-Wl,-z,defs $(LDFLAGS)
 
@@ -92,6 +97,6 @@ help: ## this list
 	@sed -nE -e 's/^([a-z0-9-]+):.*## /\1\t/p' -e 's/^##  ([a-z0-9-]+) +/\1\t/p' \
 		$(filter %Makefile %.mk,$(MAKEFILE_LIST)) | sort | \
 		awk -F'\t' '{ printf "  %-16s %s\n", $$1, $$2 }'
-	@echo 'variables: V=1 SAN=address,undefined SAN=thread WERROR=1 PREFIX= DESTDIR='
+	@echo 'variables: V=1 SAN=address,undefined SAN=thread WERROR=1 XEN=no PREFIX= DESTDIR='
 
 .PHONY: all clean cache-clean format check-format help

@@ -40,6 +40,16 @@ static inline void shm_store_release(uint32_t *p, uint32_t v)
 	__atomic_store_n(p, v, __ATOMIC_RELEASE);
 }
 
+static inline uint8_t shm_load_byte(const uint8_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+static inline void shm_store_byte(uint8_t *p, uint8_t v)
+{
+	__atomic_store_n(p, v, __ATOMIC_RELAXED);
+}
+
 /* ThreadSanitizer does not know fences; what ours order lies between processes anyhow. */
 #if defined(__SANITIZE_THREAD__)
 #pragma GCC diagnostic push

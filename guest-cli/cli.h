@@ -37,6 +37,7 @@ int command_status(struct cli *cli, int argc, char **argv);
 int command_list(struct cli *cli, int argc, char **argv);
 int command_message(struct cli *cli, int argc, char **argv);
 int command_bench(struct cli *cli, int argc, char **argv);
+int command_doctor(struct cli *cli, int argc, char **argv);
 
 /* output.c */
 

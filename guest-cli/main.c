@@ -31,6 +31,8 @@ static const struct command {
 	  "--iterations N: round trips a mode, default 10000. --mode polling: spin for the "
 	  "answer;\n"
 	  "sleeping: sleep until it comes; both: one after the other, the default.\n" },
+	{ "doctor", command_doctor, "", "check the whole way to the GPU, step by step",
+	  "Prints a line a check: ok, note, or FAIL with what to do.\n" },
 	{ "help", command_help, "[COMMAND]", "this text, or more on one command", NULL },
 };
 
@@ -62,9 +64,9 @@ static void print_overview(void)
 		printf("%*s%s\n", width < 22 ? 22 - width : 1, "", commands[i].help);
 	}
 	printf("\nOptions:\n"
-	       "  -d, --device DEVICE   auto, pci, pci:0000:00:04.0, unix or unix:/path (default: "
-	       "the\n"
-	       "                        environment's VGPU_DEVICE, else auto)\n"
+	       "  -d, --device DEVICE   auto, xen, xen:1, pci, pci:0000:00:04.0, unix or "
+	       "unix:/path\n"
+	       "                        (default: the environment's VGPU_DEVICE, else auto)\n"
 	       "  -t, --timeout SECONDS for each call (default: as long as the host allows)\n"
 	       "      --json            print one JSON object\n"
 	       "  -n, --iterations N    bench: round trips of each mode\n"

@@ -4,13 +4,16 @@
 
 _vgpu_cli() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} i command='' choices=''
-	local commands='nop vector_add status list message bench help'
+	local commands='nop vector_add status list message bench doctor help'
 	local options='--device --timeout --json --iterations --mode --seed --verbose --version --help'
 
 	COMPREPLY=()
 	case $prev in
 	-d | --device)
-		choices="auto pci unix"
+		choices="auto xen pci unix"
+		for i in /sys/bus/xen/devices/vgpu-?; do
+			[ -e "$i" ] && choices+=" xen:${i##*-}"
+		done
 		for i in /sys/bus/pci/drivers/uio_pci_generic/????:??:??.?; do
 			[ -e "$i" ] && choices+=" pci:${i##*/}"
 		done

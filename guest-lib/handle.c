@@ -86,15 +86,21 @@ static int choose_transport(struct transport **out, const char *device, const st
 	if (!device || !*device || !strcmp(device, "auto"))
 		device = secure_getenv("VGPU_DEVICE");
 	if (!device || !*device || !strcmp(device, "auto")) {
-		rc = transport_pci_new(out, NULL, log, why);
+		rc = transport_xen_new(out, NULL, log, why);
+		if (rc == VGPU_ENODEV)
+			rc = transport_pci_new(out, NULL, log, why);
 		if (rc != VGPU_ENODEV)
 			return rc;
 		if (stat(TRANSPORT_UNIX_PATH, &st) == 0)
 			return transport_unix_new(out, NULL, log, why);
-		return because(
-			why, rc,
-			"no vgpu-stub PCI device, and no mediator's socket " TRANSPORT_UNIX_PATH);
+		return because(why, rc,
+			       "no vgpu in XenStore, no vgpu-stub PCI device, and no mediator's "
+			       "socket " TRANSPORT_UNIX_PATH);
 	}
+	if (!strcmp(device, "xen"))
+		return transport_xen_new(out, "0", log, why);
+	if (!strncmp(device, "xen:", 4))
+		return transport_xen_new(out, device + 4, log, why);
 	if (!strcmp(device, "pci"))
 		return transport_pci_new(out, NULL, log, why);
 	if (!strncmp(device, "pci:", 4))
@@ -103,8 +109,10 @@ static int choose_transport(struct transport **out, const char *device, const st
 		return transport_unix_new(out, NULL, log, why);
 	if (!strncmp(device, "unix:", 5))
 		return transport_unix_new(out, device + 5, log, why);
-	return because(why, VGPU_EINVAL,
-		       "device \"%s\": not auto, pci, pci:ADDRESS, unix or unix:PATH", device);
+	return because(
+		why, VGPU_EINVAL,
+		"device \"%s\": not auto, xen, xen:NUMBER, pci, pci:ADDRESS, unix or unix:PATH",
+		device);
 }
 
 static int open_channel(struct vgpu *h, const struct vgpu_options *o, struct cause *why)

@@ -13,6 +13,8 @@
 #include "fork_guard.h"
 #include "private.h"
 #include "regs.h"
+#include "xen_list.h"
+#include "../protocol/vgpu_xenstore.h"
 #include "../common/errors.h"
 
 static void set_detail(struct vgpu_device *out, int state, const struct cause *why)
@@ -79,6 +81,7 @@ static bool look_unix(struct vgpu_device *out)
 int vgpu_list_devices(struct vgpu_device **list, size_t *count)
 {
 	struct device found[DEVICES_MAX];
+	size_t xen;
 	struct cause why = { "" };
 	struct vgpu_device *out;
 	int n;
@@ -92,18 +95,25 @@ int vgpu_list_devices(struct vgpu_device **list, size_t *count)
 	n = device_scan(found, &why);
 	if (n < 0)
 		goto fail;
-	out = calloc((size_t)n + 1, sizeof(*out));
+	out = calloc(VGPU_XS_DEVICES_MAX + (size_t)n + 1, sizeof(*out));
 	if (!out) {
 		n = because(&why, VGPU_ENOMEM, "list: out of memory");
 		goto fail;
 	}
+	*list = out;
+	xen = xen_list(out, VGPU_XS_DEVICES_MAX);
+	out += xen;
 	for (int i = 0; i < n; i++) {
+		int rc;
+
 		why.text[0] = '\0';
 		snprintf(out[i].name, sizeof(out[i].name), "pci:%.15s", found[i].address);
-		set_detail(&out[i], look(&out[i], &found[i], &why), &why);
+		rc = look(&out[i], &found[i], &why);
+		if (rc == VGPU_ENOTSUP && xen)
+			because(&why, rc, "its memory is shared by XenStore's device");
+		set_detail(&out[i], rc, &why);
 	}
-	*count = (size_t)n + look_unix(&out[n]);
-	*list = out;
+	*count = xen + (size_t)n + look_unix(&out[n]);
 	last_error_set(NULL);
 	return 0;
 fail:

@@ -2,11 +2,15 @@
 # libvgpuguest: shared and static, header, pkg-config file.
 
 GUEST_SO_VERSION := 0
-GUEST_SRCS := $(wildcard guest-lib/*.c)
+GUEST_XEN_SRCS := $(wildcard guest-lib/transport_xen.c guest-lib/xen_*.c)
+GUEST_SRCS := $(filter-out $(if $(XEN_PKGS),guest-lib/xen_absent.c, \
+	$(filter-out guest-lib/xen_absent.c,$(GUEST_XEN_SRCS))),$(wildcard guest-lib/*.c))
 GUEST_OBJS := $(GUEST_SRCS:%.c=$(B)/%.o)
 GUEST_SO := $(B)/libvgpuguest.so
 GUEST_A := $(B)/libvgpuguest.a
-GUEST_LIBS := -lpci -pthread
+# Deferred: `make deps` and the like must work where these are missing.
+GUEST_LIBS = -lpci $(GUEST_PKG_LIBS) -pthread
+GUEST_PKG_LIBS = $(if $(XEN_PKGS),$(eval GUEST_PKG_LIBS := $$(shell $(PKG_CONFIG) --libs $(XEN_PKGS)))$(GUEST_PKG_LIBS))
 CFLAGS_guest-lib := -pthread
 
 $(GUEST_SO).$(GUEST_SO_VERSION): $(GUEST_OBJS) $(COMMON_OBJS) guest-lib/libvgpuguest.map
@@ -30,7 +34,8 @@ $(B)/vgpuguest.pc: guest-lib/vgpuguest.pc.in Makefile
 	@mkdir -p $(@D)
 	$(call say,GEN)
 	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
-		-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' $< >$@
+		-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+		-e 's|@XEN_PKGS@|$(XEN_PKGS)|' $< >$@
 
 lib: $(GUEST_SO) $(GUEST_A) ## build libvgpuguest
 all: lib

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * How a channel's pages and notifications are shared with the host. The rest of the
- * library knows nothing but this. `unix` and `pci` are two; another one (grant pages and
- * an event channel) needs one more file and one more line in handle.c.
+ * library knows nothing but this. `unix`, `pci` and `xen` are three; another one needs one
+ * more file and one more line in handle.c.
  *
  * Life: new, attach, [caller formats the memory], start, {notify, wait, check}*, close.
  * close() may come at any point after new. One thread at a time, the handle's lock.
@@ -61,7 +61,7 @@ struct transport {
 	const struct log *log;
 	void *base;     /* of the channel's memory */
 	uint64_t bytes; /* of it, whole pages */
-	char name[64];  /* "unix:/run/...", "pci:0000:00:04.0" */
+	char name[64];  /* "unix:/run/...", "pci:0000:00:04.0", "xen:0" */
 };
 
 /* @path NULL or empty: the default socket. */
@@ -70,6 +70,13 @@ int transport_unix_new(struct transport **out, const char *path, const struct lo
 
 /* @address NULL: the first device that is there. VGPU_ENODEV: none. */
 int transport_pci_new(struct transport **out, const char *address, const struct log *log,
+		      struct cause *why);
+
+/*
+ * @which: the device's number, "0". NULL: the automatic choice, device 0 if there is a sign of
+ * one. VGPU_ENODEV: none. VGPU_ENOTSUP: built without.
+ */
+int transport_xen_new(struct transport **out, const char *which, const struct log *log,
 		      struct cause *why);
 
 #define TRANSPORT_UNIX_PATH "/run/gpu_mediator/client.sock"

@@ -65,9 +65,10 @@ struct vgpu_options {
 
 	/*
 	 * Which device: NULL or "auto": the environment variable VGPU_DEVICE if set, else the
-	 * first vgpu-stub PCI function, else the mediator's socket on this machine if there is
-	 * one. "pci": the first PCI function. "pci:0000:00:04.0": this one. "unix": the mediator's
-	 * default socket; "unix:/path": this one.
+	 * device that XenStore shows to this Xen guest, else the first vgpu-stub PCI function, else
+	 * the mediator's socket on this machine if there is one. "xen": XenStore's device 0;
+	 * "xen:1": this one. "pci": the first PCI function; "pci:0000:00:04.0": this one. "unix":
+	 * the mediator's default socket; "unix:/path": this one.
 	 */
 	const char *device;
 
@@ -80,9 +81,10 @@ struct vgpu_options {
 	int spin_us;
 
 	/*
-	 * Bytes of shared memory for bulk data. 0, the default: 16 MiB on `unix`; on `pci`
-	 * always what the device has for one channel. Rounded up to pages; the host may
-	 * refuse more than its limit with VGPU_EQUOTA.
+	 * Bytes of shared memory for bulk data. 0, the default: 16 MiB on `unix`; on `xen` an
+	 * eighth of what the guest's kernel may share, or what it has left of that, up to 3.8 MiB,
+	 * which is the most; on `pci` always what the device has for one channel. Rounded up to
+	 * pages; more than a limit is refused with VGPU_EQUOTA.
 	 */
 	size_t window_bytes;
 
@@ -148,7 +150,7 @@ struct vgpu_status {
 	char device[96];
 	char mediator[32];
 	char vm[64];        /* name that the host knows this VM by */
-	char transport[64]; /* "pci:0000:00:04.0" or "unix:/run/..." */
+	char transport[64]; /* "xen:0", "pci:0000:00:04.0" or "unix:/run/..." */
 };
 
 int vgpu_query_status(struct vgpu *vgpu, struct vgpu_status *status);
@@ -170,7 +172,7 @@ int vgpu_call(struct vgpu *vgpu, uint32_t cmd, const void *args, size_t args_len
 
 /* A device that vgpu_open() could use. */
 struct vgpu_device {
-	char name[64];     /* what struct vgpu_options.device takes: "pci:0000:00:04.0" */
+	char name[64];     /* what struct vgpu_options.device takes: "xen:0" */
 	int state;         /* 0: usable; otherwise the VGPU_E* that vgpu_open() would return */
 	uint32_t channels; /* 0 where not known */
 	uint32_t channels_free;

@@ -8,6 +8,7 @@
 #include "mediator_peer.h"
 #include "mediator_scheduler.h"
 #include "mediator_worker.h"
+#include "mediator_xen.h"
 
 static struct event_base *new_base(void)
 {
@@ -48,6 +49,7 @@ void mediator_dispose(struct mediator *m)
 	m->on_drained = NULL;
 	m->on_started = NULL;
 	m->draining = true; /* nothing new starts from here on */
+	xen_stop(m);
 	while (!TAILQ_EMPTY(&m->peers))
 		peer_free(TAILQ_FIRST(&m->peers));
 	/* What is left are channels without peer whose workers were asked to end. */
@@ -78,6 +80,7 @@ void mediator_drain(struct mediator *m, uint32_t timeout_ms)
 void mediator_reconfigured(struct mediator *m)
 {
 	pool_balance(m);
+	xen_reconfigured(m);
 	if (m->on_status)
 		m->on_status(m);
 }

@@ -25,6 +25,7 @@ struct listener;
 struct peer;
 struct vm;
 struct channel;
+struct xen_service;
 
 TAILQ_HEAD(vm_list, vm);
 TAILQ_HEAD(peer_list, peer);
@@ -57,6 +58,7 @@ struct mediator {
 	uint64_t window_bytes;
 
 	struct pool pool;
+	struct xen_service *xen; /* NULL: Xen guests are not served */
 
 	bool draining;
 

@@ -33,6 +33,7 @@ struct key {
 static const char *const log_words[] = { "auto", "stderr", "journal", NULL };
 static const char *const level_words[] = { "error", "warning", "info", "debug", NULL };
 static const char *const backend_words[] = { "auto", "cpu", "cuda", NULL };
+static const char *const xen_words[] = { "auto", "yes", "no", NULL };
 static const char *const auto_words[] = { "auto", NULL };
 
 #define AT(field) offsetof(struct mediator_config, field)
@@ -63,6 +64,8 @@ static const struct key keys[] = {
 	  "/run/gpu_mediator/client.sock" },
 	{ "clients", "mode", KEY_MODE, false, AT(clients.mode), 0, 0777, NULL, "0660" },
 	{ "clients", "group", KEY_NAME, false, AT(clients.group), 0, 0, NULL, "" },
+
+	{ "xen", "enabled", KEY_CHOICE, false, AT(xen), 0, 0, xen_words, "auto" },
 
 	{ "limits", "channels_per_vm", KEY_NUMBER, true, AT(limits.channels_per_vm), 1, 1024, NULL,
 	  "64" },
@@ -309,10 +312,11 @@ static void unknown_key(const char *section, const char *key, char *why, size_t 
 	size_t used;
 
 	if (!config_has_section(section)) {
-		snprintf(why, why_len,
-			 "unknown section [%s]; there are mediator, backend, devices, clients, "
-			 "limits",
-			 section);
+		snprintf(
+			why, why_len,
+			"unknown section [%s]; there are mediator, backend, devices, clients, xen, "
+			"limits",
+			section);
 		return;
 	}
 	used = (size_t)snprintf(why, why_len, "unknown key \"%s\" in [%s]; there are", key,
@@ -355,9 +359,9 @@ void config_init(struct mediator_config *c)
 void config_check(const struct mediator_config *c, char *why, size_t why_len)
 {
 	why[0] = '\0';
-	if (!c->devices.enabled && !c->clients.enabled)
+	if (!c->devices.enabled && !c->clients.enabled && c->xen == CONFIG_XEN_NO)
 		snprintf(why, why_len,
-			 "neither [devices] nor [clients] is enabled: nothing to serve");
+			 "none of [devices], [clients] and [xen] is enabled: nothing to serve");
 	else if (c->devices.enabled && c->clients.enabled &&
 		 strcmp(c->devices.socket, c->clients.socket) == 0)
 		snprintf(why, why_len, "[devices] and [clients] have the same socket, %s",

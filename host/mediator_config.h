@@ -40,6 +40,12 @@ enum config_backend {
 	CONFIG_BACKEND_CUDA
 };
 
+enum config_xen {
+	CONFIG_XEN_AUTO, /* if this is a domain of Xen */
+	CONFIG_XEN_YES,
+	CONFIG_XEN_NO
+};
+
 struct mediator_config {
 	char log[CONFIG_TEXT_MAX]; /* "auto", "stderr", "journal" or a path */
 	uint32_t log_level;        /* enum log_level */
@@ -55,6 +61,7 @@ struct mediator_config {
 
 	struct endpoint_config devices;
 	struct endpoint_config clients;
+	uint32_t xen; /* enum config_xen: devices in XenStore */
 	struct limits_config limits;
 };
 

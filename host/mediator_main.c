@@ -22,6 +22,7 @@
 #include "mediator_log.h"
 #include "mediator_options.h"
 #include "mediator_stderr.h"
+#include "mediator_xen.h"
 #include "self_test.h"
 #include "worker.h"
 
@@ -327,6 +328,8 @@ static int service_start(struct service *s)
 		return EXIT_FAILED;
 	}
 	rc = open_sockets(s);
+	if (rc == 0)
+		rc = xen_start(&s->m); /* before workers, which must be told */
 	if (rc < 0)
 		return rc == -EBUSY ? EXIT_BUSY : EXIT_FAILED;
 	s->m.on_started = on_started;

@@ -26,7 +26,7 @@
 
 struct user_slot *peer_user(struct peer *p)
 {
-	return &p->m->users[p->uid % USER_SLOTS];
+	return &p->owner.m->users[p->uid % USER_SLOTS];
 }
 
 void peer_log(struct peer *p, enum log_level level, const char *fmt, ...)
@@ -44,9 +44,9 @@ void peer_log(struct peer *p, enum log_level level, const char *fmt, ...)
 	va_end(args);
 	if (user->untold)
 		log_write(level, "%s: %s (after %u lines of this user's that were left out)",
-			  p->label, text, user->untold);
+			  p->owner.label, text, user->untold);
 	else
-		log_write(level, "%s: %s", p->label, text);
+		log_write(level, "%s: %s", p->owner.label, text);
 	user->untold = 0;
 }
 
@@ -113,7 +113,7 @@ static void drop(struct peer *p)
 	if (p->doom[0])
 		peer_log(p, LOG_LEVEL_WARNING, "dropped: %s", p->doom);
 	else
-		log_debug("%s: disconnected", p->label);
+		log_debug("%s: disconnected", p->owner.label);
 	peer_free(p);
 }
 
@@ -144,7 +144,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!p->vm && !p->holding)
+	if (!p->owner.vm && !p->holding)
 		peer_doom(p, "no HELLO within %d s", HELLO_TIMEOUT_S);
 	if (p->doom[0]) {
 		drop(p);
@@ -170,20 +170,20 @@ static void identify(struct peer *p)
 		log_warn("connection %u: read the peer's credentials: %s", p->id, strerror(errno));
 	p->uid = cred.uid;
 	p->pid = cred.pid;
-	snprintf(p->label, sizeof(p->label), "%s connection %u (uid %d, pid %d)",
+	snprintf(p->owner.label, sizeof(p->owner.label), "%s connection %u (uid %d, pid %d)",
 		 p->kind == PEER_DEVICE ? "device" : "client", p->id, (int)p->uid, (int)p->pid);
 }
 
 /* 0, or why the connection is one too many. */
 static const char *too_many(struct peer *p)
 {
-	const struct limits_config *limits = &p->m->config.limits;
+	const struct limits_config *limits = &p->owner.m->config.limits;
 	uint32_t of_user = 0;
 	struct peer *other;
 
-	if (p->m->peer_count >= limits->connections_total)
+	if (p->owner.m->peer_count >= limits->connections_total)
 		return "limits.connections_total";
-	TAILQ_FOREACH(other, &p->m->peers, link)
+	TAILQ_FOREACH(other, &p->owner.m->peers, link)
 		of_user += other->uid == p->uid;
 	return of_user >= limits->connections_per_user ? "limits.connections_per_user" : NULL;
 }
@@ -209,7 +209,8 @@ int peer_new(struct mediator *m, enum peer_kind kind, int fd)
 		close(fd);
 		return -ENOMEM;
 	}
-	p->m = m;
+	p->owner.m = m;
+	p->owner.ops = &protocol_owner_ops;
 	p->kind = kind;
 	p->fd = fd;
 	p->id = ++m->next_id;
@@ -229,7 +230,7 @@ int peer_new(struct mediator *m, enum peer_kind kind, int fd)
 	event_add(p->timer, &hello);
 	TAILQ_INSERT_TAIL(&m->peers, p, link);
 	m->peer_count++;
-	log_debug("%s: connected", p->label);
+	log_debug("%s: connected", p->owner.label);
 	return 0;
 out:
 	if (p->read)
@@ -243,10 +244,10 @@ out:
 
 void peer_free(struct peer *p)
 {
-	TAILQ_REMOVE(&p->m->peers, p, link);
-	p->m->peer_count--;
-	sched_peer_gone(p);
-	vm_unref(p->vm);
+	TAILQ_REMOVE(&p->owner.m->peers, p, link);
+	p->owner.m->peer_count--;
+	sched_owner_gone(&p->owner, STOP_GRACE_MS);
+	vm_unref(p->owner.vm);
 	if (p->holding)
 		fd_discard(p->held_fds, VGPU_FRAME_FDS_MAX);
 	fd_discard(p->rx.fds, p->rx.nfds);

@@ -11,6 +11,7 @@
 #include "../common/frame.h"
 #include "log.h"
 #include "mediator.h"
+#include "mediator_owner.h"
 
 enum peer_kind {
 	PEER_DEVICE,
@@ -19,7 +20,7 @@ enum peer_kind {
 
 struct peer {
 	TAILQ_ENTRY(peer) link;
-	struct mediator *m;
+	struct owner owner; /* its vm comes with HELLO */
 	enum peer_kind kind;
 	uint32_t id;
 	uid_t uid;
@@ -28,9 +29,6 @@ struct peer {
 	struct event *read;
 	struct event *timer; /* HELLO is due, or reading goes on */
 	struct frame_rx rx;
-	struct vm *vm;     /* after HELLO */
-	uint32_t channels; /* that it said it may have open */
-	char label[256];
 	char doom[160]; /* not empty: to be dropped for this */
 
 	struct throttle frames;

@@ -13,8 +13,8 @@ uint64_t protocol_message(struct peer *p, const union frame_message *msg,
 			  const int fds[VGPU_FRAME_FDS_MAX]);
 
 void protocol_refuse(struct peer *p, int32_t error, const char *text);
-void protocol_opened(struct peer *p, uint32_t seq, uint32_t channel, int32_t status,
-		     const char *text);
-void protocol_closed(struct peer *p, uint32_t seq, uint32_t channel, int32_t reason);
+
+/* How a connection's channels report. */
+extern const struct owner_ops protocol_owner_ops;
 
 #endif

@@ -10,23 +10,22 @@
 #include "../common/errors.h"
 #include "../common/memfd.h"
 #include "../protocol/vgpu_channel.h"
-#include "../protocol/vgpu_socket.h"
 #include "eventfd_check.h"
 #include "log.h"
 #include "mediator_fd.h"
-#include "mediator_protocol.h"
+#include "mediator_owner.h"
 #include "mediator_vm.h"
 #include "mediator_worker.h"
 
 /* Header, indices, two rings: less cannot be a channel. */
 #define CHANNEL_BYTES_MIN (4 * VGPU_PAGE_BYTES)
 
-static struct channel *find(const struct peer *peer, uint32_t number)
+static struct channel *find(const struct owner *owner, uint32_t number)
 {
 	struct channel *ch;
 
-	TAILQ_FOREACH(ch, &peer->m->channels, link)
-		if (ch->peer == peer && ch->number == number)
+	TAILQ_FOREACH(ch, &owner->m->channels, link)
+		if (ch->owner == owner && ch->rq.number == number)
 			return ch;
 	return NULL;
 }
@@ -41,10 +40,11 @@ uint32_t sched_waiting(const struct mediator *m)
 	return n;
 }
 
-/* Tell the peer, if it is still there, how its OPEN or its channel ended; then forget it. */
+/* Tell the owner, if it is still there, how its OPEN or its channel ended; then forget it. */
 static void channel_end(struct channel *ch)
 {
 	struct mediator *m = ch->m;
+	struct owner *o = ch->owner;
 	int32_t status = ch->reason ? ch->reason : VGPU_EDEVLOST;
 
 	if (ch->opened)
@@ -54,19 +54,19 @@ static void channel_end(struct channel *ch)
 	else
 		log_warn("%s: not opened: %s%s%s", ch->label, error_text(status),
 			 ch->why[0] ? ": " : "", ch->why);
-	if (ch->peer) {
-		if (!ch->opened)
-			protocol_opened(ch->peer, ch->open_seq, ch->number, status, ch->why);
-		if (ch->opened || ch->close_asked)
-			protocol_closed(ch->peer, ch->close_seq, ch->number,
-					ch->opened ? ch->reason : 0);
-	}
 	TAILQ_REMOVE(&m->channels, ch, link);
 	m->channel_count--;
-	m->window_bytes -= ch->length;
+	m->window_bytes -= ch->rq.length;
 	ch->vm->channels--;
-	ch->vm->window_bytes -= ch->length;
-	fd_discard(ch->fds, 3);
+	ch->vm->window_bytes -= ch->rq.length;
+	if (o) {
+		if (!ch->opened)
+			o->ops->opened(o, ch->rq.seq, ch->rq.number, status, ch->why);
+		if (ch->opened || ch->close_asked)
+			o->ops->closed(o, ch->close_seq, ch->rq.number, ch->opened ? ch->reason : 0,
+				       ch->why);
+	}
+	fd_discard(ch->rq.fds, WORKER_FDS_MAX);
 	vm_unref(ch->vm);
 	free(ch);
 	if (m->on_status)
@@ -101,11 +101,11 @@ static void channel_stop(struct channel *ch, int32_t reason, const char *why, ui
 }
 
 /* Room for one more? 0, or the error with @text naming the limit. */
-static int32_t check_limits(const struct peer *peer, uint64_t length, char *text, size_t size)
+static int32_t check_limits(const struct owner *owner, uint64_t length, char *text, size_t size)
 {
-	const struct limits_config *l = &peer->m->config.limits;
-	const struct mediator *m = peer->m;
-	const struct vm *vm = peer->vm;
+	const struct limits_config *l = &owner->m->config.limits;
+	const struct mediator *m = owner->m;
+	const struct vm *vm = owner->vm;
 
 	if (vm->channels >= l->channels_per_vm) {
 		snprintf(text, size, "%u channels in use, limits.channels_per_vm is %u",
@@ -136,26 +136,25 @@ static int32_t check_limits(const struct peer *peer, uint64_t length, char *text
 	return 0;
 }
 
-bool sched_room_soon(const struct peer *peer, uint64_t length)
+bool sched_room_soon(const struct owner *owner, uint64_t length)
 {
 	const uint64_t soon_us = 2 * STOP_GRACE_MS * 1000; /* longer: the worker cannot be killed */
 	const struct channel *ch;
 	char text[104];
-	int32_t rc = check_limits(peer, length, text, sizeof(text));
+	int32_t rc = check_limits(owner, length, text, sizeof(text));
 
 	if (rc == 0)
 		return false;
-	TAILQ_FOREACH(ch, &peer->m->channels, link)
-		if (ch->state == CHANNEL_ENDING && (ch->vm == peer->vm || rc == VGPU_ENOCHANNEL) &&
+	TAILQ_FOREACH(ch, &owner->m->channels, link)
+		if (ch->state == CHANNEL_ENDING && (ch->vm == owner->vm || rc == VGPU_ENOCHANNEL) &&
 		    clock_us() - ch->ending_us < soon_us)
 			return true;
 	return false;
 }
 
-static int32_t check_memory(const struct vgpu_msg_open *open, const int fds[3], char *text,
-			    size_t size)
+static int32_t check_memory(const struct channel_request *rq, char *text, size_t size)
 {
-	switch (memfd_check(fds[0], open->offset, open->length)) {
+	switch (memfd_check(rq->fds[0], rq->offset, rq->length)) {
 	case 0:
 		break;
 	case -EINVAL:
@@ -169,7 +168,7 @@ static int32_t check_memory(const struct vgpu_msg_open *open, const int fds[3], 
 		return VGPU_EMEMORY;
 	}
 	for (int i = 1; i < 3; i++) {
-		if (!fd_is_eventfd(fds[i])) {
+		if (!fd_is_eventfd(rq->fds[i])) {
 			snprintf(text, size, "descriptor %d of OPEN is no eventfd", i + 1);
 			return VGPU_EINVAL;
 		}
@@ -177,32 +176,32 @@ static int32_t check_memory(const struct vgpu_msg_open *open, const int fds[3], 
 	return 0;
 }
 
-static int32_t check_open(const struct peer *peer, const struct vgpu_msg_open *open,
-			  const int fds[3], char *text, size_t size)
+static int32_t check_open(const struct owner *owner, const struct channel_request *rq, char *text,
+			  size_t size)
 {
-	const struct pool *pool = &peer->m->pool;
+	const struct pool *pool = &owner->m->pool;
 	int32_t rc;
 
 	text[0] = '\0';
-	if (peer->m->draining)
+	if (owner->m->draining)
 		return VGPU_ESHUTDOWN;
-	if (open->channel >= peer->channels) {
-		snprintf(text, size, "channel %u of %u", open->channel, peer->channels);
+	if (rq->number >= owner->channels) {
+		snprintf(text, size, "channel %u of %u", rq->number, owner->channels);
 		return VGPU_EINVAL;
 	}
-	if (find(peer, open->channel)) {
-		snprintf(text, size, "channel %u is in use", open->channel);
+	if (find(owner, rq->number)) {
+		snprintf(text, size, "channel %u is in use", rq->number);
 		return VGPU_EBUSY;
 	}
-	if (!checked_aligned(open->offset, VGPU_PAGE_BYTES) ||
-	    !checked_aligned(open->length, VGPU_PAGE_BYTES) || open->length < CHANNEL_BYTES_MIN) {
+	if (!checked_aligned(rq->offset, VGPU_PAGE_BYTES) ||
+	    !checked_aligned(rq->length, VGPU_PAGE_BYTES) || rq->length < CHANNEL_BYTES_MIN) {
 		snprintf(text, size, "offset and length must be whole pages, %u at least",
 			 CHANNEL_BYTES_MIN / VGPU_PAGE_BYTES);
 		return VGPU_EINVAL;
 	}
-	rc = check_limits(peer, open->length, text, size);
-	if (rc == 0)
-		rc = check_memory(open, fds, text, size);
+	rc = check_limits(owner, rq->length, text, size);
+	if (rc == 0 && rq->transport == WORKER_TRANSPORT_MEMFD)
+		rc = check_memory(rq, text, size);
 	if (rc == 0 && pool->hopeless && pool->idle == 0) {
 		snprintf(text, size, "%.100s", pool->cause);
 		return VGPU_EBACKEND;
@@ -210,50 +209,46 @@ static int32_t check_open(const struct peer *peer, const struct vgpu_msg_open *o
 	return rc;
 }
 
-void sched_open(struct peer *peer, const struct vgpu_msg_open *open, const int fds[3])
+void sched_open(struct owner *owner, const struct channel_request *rq)
 {
-	struct mediator *m = peer->m;
+	struct mediator *m = owner->m;
 	struct channel *ch;
-	int unused[3];
+	int unused[WORKER_FDS_MAX];
 	char text[104];
-	int32_t rc = check_open(peer, open, fds, text, sizeof(text));
+	int32_t rc = check_open(owner, rq, text, sizeof(text));
 
-	ch = rc == 0 ? calloc(1, sizeof(*ch)) : NULL;
+	ch = rq->nfds <= WORKER_FDS_MAX && rc == 0 ? calloc(1, sizeof(*ch)) : NULL;
 	if (!ch) {
 		if (rc == 0)
 			rc = VGPU_ENOMEM;
-		memcpy(unused, fds, sizeof(unused));
-		fd_discard(unused, 3);
-		log_warn("%s: channel %u: not opened: %s%s%s", peer->label, open->channel,
+		memcpy(unused, rq->fds, sizeof(unused));
+		fd_discard(unused, rq->nfds);
+		log_warn("%s: channel %u: not opened: %s%s%s", owner->label, rq->number,
 			 error_text(rc), text[0] ? ": " : "", text);
-		protocol_opened(peer, open->frame.seq, open->channel, rc, text);
+		owner->ops->opened(owner, rq->seq, rq->number, rc, text);
 		return;
 	}
 	ch->m = m;
-	ch->vm = vm_ref(peer->vm);
-	ch->peer = peer;
-	ch->number = open->channel;
-	ch->offset = open->offset;
-	ch->length = open->length;
-	ch->open_seq = open->frame.seq;
-	snprintf(ch->label, sizeof(ch->label), "%s: channel %u", peer->label, ch->number);
-	memcpy(ch->fds, fds, sizeof(ch->fds));
+	ch->vm = vm_ref(owner->vm);
+	ch->owner = owner;
+	ch->rq = *rq;
+	snprintf(ch->label, sizeof(ch->label), "%s: channel %u", owner->label, rq->number);
 	TAILQ_INSERT_TAIL(&m->channels, ch, link);
 	m->channel_count++;
-	m->window_bytes += ch->length;
+	m->window_bytes += rq->length;
 	ch->vm->channels++;
-	ch->vm->window_bytes += ch->length;
+	ch->vm->window_bytes += rq->length;
 	sched_dispatch(m);
 	pool_balance(m);
 }
 
-void sched_close(struct peer *peer, uint32_t number, uint32_t seq)
+void sched_close(struct owner *owner, uint32_t number, uint32_t seq)
 {
-	struct channel *ch = find(peer, number);
+	struct channel *ch = find(owner, number);
 
 	if (!ch || ch->close_asked) {
 		/* it may have ended by itself while the message was under way */
-		protocol_closed(peer, seq, number, 0);
+		owner->ops->closed(owner, seq, number, 0, "");
 		return;
 	}
 	ch->close_asked = true;
@@ -261,16 +256,25 @@ void sched_close(struct peer *peer, uint32_t number, uint32_t seq)
 	channel_stop(ch, 0, ch->opened ? "" : "closed before it was open", STOP_GRACE_MS);
 }
 
-void sched_peer_gone(struct peer *peer)
+void sched_end(struct owner *owner, uint32_t number, int32_t reason, const char *why,
+	       uint32_t grace_ms)
+{
+	struct channel *ch = find(owner, number);
+
+	if (ch)
+		channel_stop(ch, reason, why, grace_ms);
+}
+
+void sched_owner_gone(struct owner *owner, uint32_t grace_ms)
 {
 	struct channel *ch, *next;
 
-	for (ch = TAILQ_FIRST(&peer->m->channels); ch; ch = next) {
+	for (ch = TAILQ_FIRST(&owner->m->channels); ch; ch = next) {
 		next = TAILQ_NEXT(ch, link);
-		if (ch->peer != peer)
+		if (ch->owner != owner)
 			continue;
-		ch->peer = NULL;
-		channel_stop(ch, 0, "the peer is gone", STOP_GRACE_MS);
+		ch->owner = NULL;
+		channel_stop(ch, 0, "the peer is gone", grace_ms);
 	}
 }
 
@@ -290,17 +294,18 @@ static int hand_over(struct channel *ch, struct worker_proc *w)
 	const struct mediator_config *c = &ch->m->config;
 	struct worker_assign assign = {
 		.type = WORKER_ASSIGN,
-		.transport = WORKER_TRANSPORT_MEMFD,
-		.channel = ch->number,
+		.transport = ch->rq.transport,
+		.channel = ch->rq.number,
 		.deadline_ms = c->limits.deadline_ms,
 		.spin_us = c->spin_us,
 		.message_rate = c->limits.message_rate,
-		.offset = ch->offset,
-		.length = ch->length,
+		.offset = ch->rq.offset,
+		.length = ch->rq.length,
+		.xen = ch->rq.xen,
 	};
 
 	snprintf(assign.vm, sizeof(assign.vm), "%s", ch->vm->name);
-	return proc_assign(w, ch, &assign, ch->fds);
+	return proc_assign(w, ch, &assign, ch->rq.fds, ch->rq.nfds);
 }
 
 void sched_dispatch(struct mediator *m)
@@ -319,7 +324,7 @@ void sched_dispatch(struct mediator *m)
 			proc_kill(w);
 			continue;
 		}
-		fd_discard(ch->fds, 3);
+		fd_discard(ch->rq.fds, WORKER_FDS_MAX);
 		ch->worker = w;
 		ch->vm->served++;
 		ch->state = CHANNEL_ATTACHING;
@@ -361,9 +366,9 @@ void sched_worker_attached(struct worker_proc *w, int32_t status, const char *wh
 	ch->state = CHANNEL_SERVING;
 	ch->opened = true;
 	log_info("%s: open: worker %d, %llu KiB at %llu", ch->label, (int)w->pid,
-		 (unsigned long long)(ch->length >> 10), (unsigned long long)ch->offset);
-	if (ch->peer)
-		protocol_opened(ch->peer, ch->open_seq, ch->number, 0, "");
+		 (unsigned long long)(ch->rq.length >> 10), (unsigned long long)ch->rq.offset);
+	if (ch->owner)
+		ch->owner->ops->opened(ch->owner, ch->rq.seq, ch->rq.number, 0, "");
 	if (ch->m->on_status)
 		ch->m->on_status(ch->m);
 }

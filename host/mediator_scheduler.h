@@ -12,7 +12,7 @@
 #include "mediator.h"
 #include "worker_control.h"
 
-struct vgpu_msg_open;
+struct owner;
 
 #define STOP_GRACE_MS 2000 /* between asking a worker to end and killing it */
 
@@ -23,20 +23,28 @@ enum channel_state {
 	CHANNEL_ENDING,
 };
 
+/* What an owner asks for. */
+struct channel_request {
+	uint32_t number;    /* the owner's */
+	uint32_t seq;       /* the owner's, comes back when it is opened */
+	uint32_t transport; /* WORKER_TRANSPORT_* */
+	uint64_t offset;    /* of its memory; 0 on Xen */
+	uint64_t length;    /* bytes of it, all pages counted */
+	int fds[WORKER_FDS_MAX];
+	uint32_t nfds;
+	struct worker_xen xen; /* all 0 on other transports */
+};
+
 struct channel {
 	TAILQ_ENTRY(channel) link;
 	struct mediator *m;
 	struct vm *vm;
-	struct peer *peer; /* NULL once it is gone */
+	struct owner *owner; /* NULL once it is gone */
 	struct worker_proc *worker;
 	enum channel_state state;
-	uint32_t number; /* the peer's */
-	uint64_t offset;
-	uint64_t length;
-	int fds[3]; /* while WAITING, then -1 */
-	uint32_t open_seq;
+	struct channel_request rq; /* its descriptors while WAITING, then -1 */
 	uint32_t close_seq;
-	bool opened; /* the peer was told OPENED with 0 */
+	bool opened; /* the owner was told so */
 	bool close_asked;
 	uint64_t ending_us; /* when ENDING began, by clock_us() */
 	int32_t reason;     /* why it ends */
@@ -48,16 +56,23 @@ struct channel {
  * Is an OPEN of this length over a limit only because of channels that are about to be gone?
  * Closing a channel does not wait for its worker's end, so opening the next one may have to.
  */
-bool sched_room_soon(const struct peer *peer, uint64_t length);
+bool sched_room_soon(const struct owner *owner, uint64_t length);
 
-/* OPEN, with its three descriptors, which are the callee's. The answer goes to the peer. */
-void sched_open(struct peer *peer, const struct vgpu_msg_open *open, const int fds[3]);
+/* Open a channel; its descriptors are the callee's. The answer goes to the owner. */
+void sched_open(struct owner *owner, const struct channel_request *rq);
 
-/* CLOSE. Answered when the channel's worker is gone. */
-void sched_close(struct peer *peer, uint32_t number, uint32_t seq);
+/* Close it. The owner is told when the channel's worker is gone, at once if there is none. */
+void sched_close(struct owner *owner, uint32_t number, uint32_t seq);
 
-/* The peer is no more: end its channels. */
-void sched_peer_gone(struct peer *peer);
+/*
+ * The same for owners whose closing has no answer: @reason 0, or the rule that the guest broke.
+ * Its worker has @grace_ms to end; again with less hurries it.
+ */
+void sched_end(struct owner *owner, uint32_t number, int32_t reason, const char *why,
+	       uint32_t grace_ms);
+
+/* The owner is no more: end its channels, and let their workers have @grace_ms for that. */
+void sched_owner_gone(struct owner *owner, uint32_t grace_ms);
 
 /* Give waiting channels to idle workers. */
 void sched_dispatch(struct mediator *m);

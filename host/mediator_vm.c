@@ -72,6 +72,35 @@ struct vm *vm_get_user(struct mediator *m, uid_t uid)
 	return vm;
 }
 
+/* The name stands in quotes: it must not end them. */
+static void set_name(struct vm *vm, const char *name)
+{
+	log_escape(vm->name, sizeof(vm->name), name, strlen(name));
+	for (char *p = vm->name; (p = strchr(p, '"')); p++)
+		*p = '\'';
+}
+
+struct vm *vm_get_domain(struct mediator *m, uint32_t domid, const char *name, const char *uuid)
+{
+	char number[24];
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+		if (vm->is_domain && vm->domid == domid && strcmp(vm->uuid, uuid) == 0)
+			return vm_ref(vm);
+	vm = vm_new(m);
+	if (!vm)
+		return NULL;
+	vm->is_domain = true;
+	vm->domid = domid;
+	log_escape(vm->uuid, sizeof(vm->uuid), uuid, strlen(uuid));
+	snprintf(number, sizeof(number), "domain %u", domid);
+	set_name(vm, name[0] ? name : number);
+	snprintf(vm->label, sizeof(vm->label), "domain %u \"%s\" (%s)", domid, vm->name,
+		 vm->uuid[0] ? vm->uuid : "no uuid");
+	return vm;
+}
+
 static void format_uuid(char *out, size_t size, const uint8_t u[16])
 {
 	snprintf(out, size,
@@ -84,17 +113,12 @@ struct vm *vm_new_device(struct mediator *m, uint32_t id, const char *name, cons
 {
 	static const uint8_t none[16];
 	struct vm *vm = vm_new(m);
-	char uuid_text[48] = "";
+	char uuid_text[48] = "", number[24];
 
 	if (!vm)
 		return NULL;
-	if (name[0])
-		log_escape(vm->name, sizeof(vm->name), name, strlen(name));
-	else
-		snprintf(vm->name, sizeof(vm->name), "vm %u", id);
-	/* The name stands in quotes: it must not end them. */
-	for (char *p = vm->name; (p = strchr(p, '"')); p++)
-		*p = '\'';
+	snprintf(number, sizeof(number), "vm %u", id);
+	set_name(vm, name[0] ? name : number);
 	if (memcmp(uuid, none, sizeof(none)) != 0)
 		format_uuid(uuid_text, sizeof(uuid_text), uuid);
 	snprintf(vm->label, sizeof(vm->label), "vm %u \"%s\"%s", id, vm->name, uuid_text);

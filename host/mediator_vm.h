@@ -16,7 +16,10 @@ struct vm {
 	struct mediator *m;
 	unsigned int refs; /* one a peer, one a channel */
 	bool is_user;
-	uid_t uid;       /* if is_user */
+	uid_t uid;      /* if is_user */
+	bool is_domain; /* of Xen */
+	uint32_t domid; /* if is_domain; with the uuid: numbers are used again */
+	char uuid[37];
 	char name[64];   /* escaped; the guest may see it */
 	char label[128]; /* for the log: vm 3 "alpha", user 1000 */
 
@@ -33,6 +36,7 @@ struct vm {
 /* Each returns a reference, or NULL without memory. */
 struct vm *vm_get_user(struct mediator *m, uid_t uid);
 struct vm *vm_new_device(struct mediator *m, uint32_t id, const char *name, const uint8_t uuid[16]);
+struct vm *vm_get_domain(struct mediator *m, uint32_t domid, const char *name, const char *uuid);
 struct vm *vm_ref(struct vm *vm);
 void vm_unref(struct vm *vm); /* NULL is allowed */
 

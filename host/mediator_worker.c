@@ -335,12 +335,16 @@ static int spawn(struct worker_proc *w, int control, int err)
 	char backend[32], library[PATH_MAX + 32], device[32], user[CONFIG_TEXT_MAX + 16];
 	char path[PATH_MAX];
 	const struct mediator_config *c = &w->m->config;
+	char xen[] = "--xen";
 	char *argv[] = { (char[]){ "gpu_mediator" },
 			 (char[]){ "--worker" },
 			 backend,
 			 library,
 			 device,
-			 *worker_user(c) ? user : NULL,
+			 *worker_user(c) ? user
+			 : w->m->xen     ? xen
+					 : NULL,
+			 *worker_user(c) && w->m->xen ? xen : NULL,
 			 NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
@@ -435,25 +439,28 @@ int proc_start(struct mediator *m, struct worker_proc **out)
 }
 
 int proc_assign(struct worker_proc *w, struct channel *ch, const struct worker_assign *assign,
-		const int fds[3])
+		const int *fds, uint32_t nfds)
 {
 	union {
-		char buf[CMSG_SPACE(3 * sizeof(int))];
+		char buf[CMSG_SPACE(WORKER_FDS_MAX * sizeof(int))];
 		struct cmsghdr align;
 	} control = { 0 };
 	struct iovec iov = { (void *)(uintptr_t)assign, sizeof(*assign) };
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
-		.msg_control = control.buf,
-		.msg_controllen = sizeof(control.buf),
 	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	struct cmsghdr *c;
 
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(3 * sizeof(int));
-	memcpy(CMSG_DATA(c), fds, 3 * sizeof(int));
+	if (nfds) {
+		msg.msg_control = control.buf;
+		msg.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
+	}
 	if (sendmsg(w->control, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		return -errno;
 	w->channel = ch;

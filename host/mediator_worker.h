@@ -46,7 +46,7 @@ int proc_start(struct mediator *m, struct worker_proc **out);
 
 /* Hand over a channel. The descriptors stay the caller's. 0 or a negative errno. */
 int proc_assign(struct worker_proc *w, struct channel *ch, const struct worker_assign *assign,
-		const int fds[3]);
+		const int *fds, uint32_t nfds);
 
 /* Ask it to end; kill it when @grace_ms are over. Again with less time hurries it. */
 void proc_stop(struct worker_proc *w, uint32_t grace_ms);

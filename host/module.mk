@@ -2,16 +2,20 @@
 #
 # gpu_mediator: supervisor and worker are one program.
 
-HOST_SRCS := $(filter-out host/mediator_cuda.c,$(wildcard host/*.c))
+HOST_XEN_SRCS := host/transport_xen.c host/mediator_xen.c host/mediator_xen_device.c host/mediator_xenstore.c
+# Of vgpu-admin and of QEMU's device.
+XEN_NODES_SRCS := host/xen_nodes.c host/xen_lookup.c
+HOST_SRCS := $(filter-out host/mediator_cuda.c $(XEN_NODES_SRCS) $(if $(XEN_PKGS),,$(HOST_XEN_SRCS)), \
+	$(wildcard host/*.c))
 HOST_OBJS := $(HOST_SRCS:%.c=$(B)/%.o)
 MEDIATOR := $(B)/host/gpu_mediator
 
 # Deferred: `make deps` and the like must work where these are missing.
-HOST_PKGS := libevent_core inih libsystemd libseccomp
+HOST_PKGS := libevent_core inih libsystemd libseccomp $(XEN_PKGS)
 HOST_PKG_CFLAGS = $(eval HOST_PKG_CFLAGS := $$(shell $(PKG_CONFIG) --cflags $(HOST_PKGS)))$(HOST_PKG_CFLAGS)
 HOST_PKG_LIBS = $(eval HOST_PKG_LIBS := $$(shell $(PKG_CONFIG) --libs $(HOST_PKGS)))$(HOST_PKG_LIBS)
 CFLAGS_host = $(HOST_PKG_CFLAGS) \
-	-DVGPU_CUDA_LIBRARY='"$(LIBDIR)/gpu_mediator/gpu_mediator_cuda.so"'
+	-Iprotocol -DVGPU_CUDA_LIBRARY='"$(LIBDIR)/gpu_mediator/gpu_mediator_cuda.so"'
 
 all: $(MEDIATOR)
 
@@ -20,6 +24,7 @@ $(MEDIATOR): $(HOST_OBJS) $(COMMON_OBJS)
 	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(HOST_PKG_LIBS) -lpthread -ldl -lm
 
 include host/cuda.mk
+include host/admin/module.mk
 
 $(B)/host/gpu_mediator.service: host/gpu_mediator.service.in
 	@mkdir -p $(@D)

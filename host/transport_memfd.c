@@ -16,6 +16,7 @@
 #include "../common/checked.h"
 #include "../common/errors.h"
 #include "../common/memfd.h"
+#include "../common/shm.h"
 #include "../protocol/vgpu_channel.h"
 #include "eventfd_check.h"
 
@@ -34,7 +35,8 @@ static const char *memfd_problem(int rc)
 }
 
 static int memfd_attach(struct transport *t, const struct worker_assign *assign, const int *fds,
-			uint32_t nfds, char *why, size_t why_len)
+			uint32_t nfds, struct vgpu_channel_header *header, char *why,
+			size_t why_len)
 {
 	void *base;
 	int rc;
@@ -44,9 +46,9 @@ static int memfd_attach(struct transport *t, const struct worker_assign *assign,
 			 nfds);
 		return VGPU_EPROTO;
 	}
-	if (!assign->length || !checked_aligned(assign->offset, VGPU_PAGE_BYTES) ||
+	if (assign->length < sizeof(*header) || !checked_aligned(assign->offset, VGPU_PAGE_BYTES) ||
 	    !checked_aligned(assign->length, VGPU_PAGE_BYTES)) {
-		snprintf(why, why_len, "channel %u: memory is empty or not page-aligned",
+		snprintf(why, why_len, "channel %u: memory is too small or not page-aligned",
 			 assign->channel);
 		return VGPU_EINVAL;
 	}
@@ -71,6 +73,7 @@ static int memfd_attach(struct transport *t, const struct worker_assign *assign,
 		return error_from_errno(-rc);
 	}
 	close(fds[0]); /* the mapping keeps the memory */
+	shm_copy_in(header, base, sizeof(*header));
 	t->base = base;
 	t->length = assign->length;
 	t->wait_fd = fds[1];
@@ -103,8 +106,3 @@ const struct transport_ops transport_memfd = {
 	.wait = memfd_wait,
 	.notify = memfd_notify,
 };
-
-const struct transport_ops *transport_find(uint32_t number)
-{
-	return number == WORKER_TRANSPORT_MEMFD ? &transport_memfd : NULL;
-}

@@ -10,6 +10,7 @@
 #define HOST_WORKER_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "../common/spsc.h"
@@ -79,6 +80,12 @@ void worker_log_sink(void *ctx, enum log_level level, const char *text, size_t l
 
 /* Start the control thread. Returns 0 or a negative errno. */
 int worker_control_start(struct worker *w);
+
+/* Did the transport see the guest's side end? */
+static inline bool worker_guest_gone(struct worker *w)
+{
+	return w->transport.ops->gone && w->transport.ops->gone(&w->transport);
+}
 
 /*
  * End this process: tell the guest (@reason not 0) and the supervisor why. The first thread that

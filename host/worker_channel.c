@@ -3,6 +3,8 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "../common/checked.h"
 #include "../common/errors.h"
@@ -33,7 +35,7 @@ static bool all_zero(const uint32_t *words, size_t n)
 	return any == 0;
 }
 
-static int check_identity(const struct vgpu_channel_header *h, const char **why)
+static int check_version(const struct vgpu_channel_header *h, const char **why)
 {
 	if (h->magic != VGPU_CHANNEL_MAGIC)
 		return bad(why, "no channel header: wrong magic");
@@ -44,9 +46,19 @@ static int check_identity(const struct vgpu_channel_header *h, const char **why)
 		*why = text;
 		return VGPU_EVERSION;
 	}
+	return 0;
+}
+
+static int check_identity(const struct vgpu_channel_header *h, const char **why)
+{
+	int rc = check_version(h, why);
+
+	if (rc < 0)
+		return rc;
 	if (h->flags)
 		return bad(why, "header flags are not 0");
-	if (h->grant_count || !all_zero(h->grants, sizeof(h->grants) / sizeof(h->grants[0])))
+	if (h->grant_count || h->presence_ref ||
+	    !all_zero(h->grants, sizeof(h->grants) / sizeof(h->grants[0])))
 		return bad(why, "grant references on a transport that has none");
 	if (!all_zero(h->reserved, sizeof(h->reserved) / sizeof(h->reserved[0])))
 		return bad(why, "reserved header bytes are not 0");
@@ -90,6 +102,61 @@ static int check_parts(const struct part *parts, uint64_t total, const char **wh
 		}
 	}
 	return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* A page under two references would be one page in two places: a bug of the guest's at best. */
+static int check_references(const struct vgpu_channel_header *h, uint32_t ring_ref,
+			    const char **why)
+{
+	uint32_t all[VGPU_GRANTS_MAX + 2];
+	size_t n = h->grant_count;
+
+	memcpy(all, h->grants, n * sizeof(all[0]));
+	all[n++] = h->presence_ref;
+	all[n++] = ring_ref;
+	qsort(all, n, sizeof(all[0]), by_number);
+	if (all[0] == 0)
+		return bad(why, "a grant reference is 0");
+	for (size_t i = 1; i < n; i++)
+		if (all[i] == all[i - 1])
+			return bad(why, "a grant reference stands twice in the header");
+	return 0;
+}
+
+int channel_grants_take(const struct vgpu_channel_header *copy, uint32_t ring_ref,
+			uint64_t max_bytes, uint32_t *presence_ref, const char **why)
+{
+	const struct vgpu_channel_header *h = copy;
+	int rc = check_version(h, why);
+
+	if (rc < 0)
+		return rc;
+	if (!h->grant_count || h->grant_count > VGPU_GRANTS_MAX)
+		return bad(why, "number of grant references is not 1 to 992");
+	if (!all_zero(h->grants + h->grant_count, VGPU_GRANTS_MAX - h->grant_count))
+		return bad(why, "grant references behind the last one");
+	if ((uint64_t)(1 + h->grant_count) * VGPU_PAGE_BYTES > max_bytes) {
+		*why = "more pages than XenStore said";
+		return VGPU_EQUOTA;
+	}
+	rc = check_references(h, ring_ref, why);
+	if (rc == 0)
+		*presence_ref = h->presence_ref;
+	return rc;
+}
+
+void channel_grants_clear(struct vgpu_channel_header *copy)
+{
+	copy->grant_count = 0;
+	copy->presence_ref = 0;
+	memset(copy->grants, 0, sizeof(copy->grants));
 }
 
 int channel_header_check(const struct vgpu_channel_header *copy, uint64_t length,

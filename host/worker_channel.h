@@ -19,6 +19,17 @@ struct channel_geometry {
 };
 
 /*
+ * On Xen: check the grant references in @copy, a private copy of a header page that was granted
+ * as @ring_ref, of a channel that may have @max_bytes. Does not log. Returns 0 and the presence
+ * page's reference; VGPU_EVERSION, VGPU_EQUOTA or VGPU_EPROTO, and @why as below.
+ */
+int channel_grants_take(const struct vgpu_channel_header *copy, uint32_t ring_ref,
+			uint64_t max_bytes, uint32_t *presence_ref, const char **why);
+
+/* They have been used: make @copy the header of a channel without grants. */
+void channel_grants_clear(struct vgpu_channel_header *copy);
+
+/*
  * Check @copy, a private copy of the header of a channel that owns @length bytes on a transport
  * without grants. Does not log.
  * Returns 0 and fills @out; VGPU_EVERSION; or VGPU_EPROTO for anything else that is wrong.

@@ -30,7 +30,7 @@
 
 struct watchdog {
 	uint64_t deadline_us;
-	int sample_ms;
+	int sample_ms;     /* 0: never */
 	uint32_t state;    /* of the ring thread, as last seen */
 	uint64_t since_us; /* when it was first seen so */
 };
@@ -111,7 +111,9 @@ static void watchdog_look(struct worker *w, struct watchdog *dog)
 		break;
 	case WORKER_RUNNING:
 	case WORKER_NOTIFYING:
-		if (same_us < dog->deadline_us)
+		if (worker_guest_gone(w))
+			worker_end(w, VGPU_EDEVLOST, "the guest's program is gone");
+		if (!dog->deadline_us || same_us < dog->deadline_us)
 			break;
 		snprintf(why, sizeof(why), "command ran longer than %u ms", w->assign.deadline_ms);
 		worker_end(w, VGPU_EDEADLINE, why);
@@ -146,9 +148,21 @@ static int next_timeout_ms(const struct worker *w, const struct watchdog *dog)
 {
 	if (shm_load(&w->watch.stop))
 		return STOP_KICK_MS;
-	if (!w->assign.deadline_ms || shm_load(&w->watch.parked))
+	if (!dog->sample_ms || shm_load(&w->watch.parked))
 		return -1;
 	return dog->sample_ms;
+}
+
+/* 0: there is nothing to watch for. */
+static int sample_interval_ms(const struct worker *w)
+{
+	uint32_t ms = w->assign.deadline_ms / SAMPLES_PER_DEADLINE;
+
+	if (!w->assign.deadline_ms)
+		return w->transport.ops->gone ? SAMPLE_MS_MAX : 0;
+	if (ms < SAMPLE_MS_MIN)
+		return SAMPLE_MS_MIN;
+	return (int)(ms > SAMPLE_MS_MAX ? SAMPLE_MS_MAX : ms);
 }
 
 static void *control_thread(void *arg)
@@ -158,14 +172,13 @@ static void *control_thread(void *arg)
 		{ .fd = WORKER_CONTROL_FD, .events = POLLIN },
 		{ .fd = w->watch_fd, .events = POLLIN },
 	};
-	struct watchdog dog = { .deadline_us = (uint64_t)w->assign.deadline_ms * 1000 };
-	uint32_t sample_ms = w->assign.deadline_ms / SAMPLES_PER_DEADLINE;
+	struct watchdog dog = {
+		.deadline_us = (uint64_t)w->assign.deadline_ms * 1000,
+		.sample_ms = sample_interval_ms(w),
+		.since_us = clock_us(),
+	};
 	eventfd_t count;
 
-	if (sample_ms < SAMPLE_MS_MIN)
-		sample_ms = SAMPLE_MS_MIN;
-	dog.sample_ms = (int)(sample_ms > SAMPLE_MS_MAX ? SAMPLE_MS_MAX : sample_ms);
-	dog.since_us = clock_us();
 	for (;;) {
 		if (poll(p, 2, next_timeout_ms(w, &dog)) < 0)
 			continue; /* EINTR */
@@ -173,7 +186,7 @@ static void *control_thread(void *arg)
 			take_message(w);
 		if (p[1].revents)
 			eventfd_read(w->watch_fd, &count);
-		if (w->assign.deadline_ms)
+		if (dog.sample_ms)
 			watchdog_look(w, &dog);
 		if (shm_load(&w->watch.stop))
 			kick(w);

@@ -7,7 +7,7 @@
  *
  *   supervisor                     worker (exec'd: gpu_mediator --worker ...)
  *                          <-      READY (backend is warm) or FAILED and exit
- *   ASSIGN + 3 fds         ->
+ *   ASSIGN + fds           ->
  *                          <-      ATTACHED (status 0: serving; else it exits)
  *                          <-      MESSAGE, LOG at any time
  *   STOP                   ->      finish the command that runs, then ENDED and exit
@@ -49,7 +49,17 @@ struct worker_failed {
 	char why[200];
 };
 
-/* Transport "memfd": descriptors are sealed memfd, eventfd to the host, eventfd to the guest. */
+/* Transport "xen": whose pages, where their list is, and who wakes whom. All the guest's words. */
+struct worker_xen {
+	uint32_t domid;
+	uint32_t ring_ref;
+	uint32_t event_channel;
+};
+
+/*
+ * Transport "memfd": descriptors are sealed memfd, eventfd to the host, eventfd to the guest.
+ * Transport "xen": no descriptors; the worker has opened its own.
+ */
 struct worker_assign {
 	uint32_t type;
 	uint32_t transport; /* WORKER_TRANSPORT_* */
@@ -59,9 +69,13 @@ struct worker_assign {
 	uint32_t message_rate; /* MESSAGE a second, 0 no limit */
 	uint64_t offset;
 	uint64_t length;
+	struct worker_xen xen; /* all 0 on other transports */
+	uint32_t reserved;
 	char vm[64];
 };
 #define WORKER_TRANSPORT_MEMFD 1u
+#define WORKER_TRANSPORT_XEN 2u
+#define WORKER_FDS_MAX 3
 
 struct worker_attached {
 	uint32_t type;

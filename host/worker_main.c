@@ -20,13 +20,14 @@
 
 #include "../common/errors.h"
 #include "../common/rings.h"
-#include "../common/shm.h"
+#include "transport_xen.h"
 
 struct worker_options {
 	const char *backend;
 	const char *cuda_library;
 	const char *user;
 	int device;
+	bool xen;
 };
 
 static struct worker the_worker;
@@ -39,6 +40,7 @@ static int parse(struct worker_options *o, int argc, char **argv)
 		{ "cuda-library", required_argument, NULL, 'c' },
 		{ "device", required_argument, NULL, 'd' },
 		{ "user", required_argument, NULL, 'u' },
+		{ "xen", no_argument, NULL, 'x' },
 		{ 0 },
 	};
 	char *end;
@@ -62,6 +64,9 @@ static int parse(struct worker_options *o, int argc, char **argv)
 			break;
 		case 'u':
 			o->user = optarg;
+			break;
+		case 'x':
+			o->xen = true;
 			break;
 		default:
 			return -EINVAL;
@@ -137,6 +142,13 @@ static int bring_up(struct worker *w, const struct worker_options *o)
 		say_failed(rc, m.why);
 		return rc;
 	}
+#ifndef VGPU_NO_XEN
+	rc = o->xen ? transport_xen_prepare(why, sizeof(why)) : 0;
+	if (rc < 0) {
+		say_failed(error_from_errno(rc), why);
+		return rc;
+	}
+#endif
 	rc = worker_drop_privileges(o->user, why, sizeof(why));
 	if (rc < 0) {
 		say_failed(error_from_errno(rc), why);
@@ -157,10 +169,10 @@ static void close_all(int *fds, uint32_t n)
 }
 
 /* Sleep until the supervisor has a channel for us. Returns 0, or -ENOTCONN: the end has come. */
-static int wait_for_channel(struct worker *w, int fds[TRANSPORT_FDS_MAX], uint32_t *nfds)
+static int wait_for_channel(struct worker *w, int fds[WORKER_FDS_MAX], uint32_t *nfds)
 {
 	union {
-		char buf[CMSG_SPACE(TRANSPORT_FDS_MAX * sizeof(int))];
+		char buf[CMSG_SPACE(WORKER_FDS_MAX * sizeof(int))];
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = { &w->assign, sizeof(w->assign) };
@@ -238,11 +250,26 @@ static void set_up_commands(struct worker *w)
 	commands_init(&w->commands);
 }
 
+/* The operations of a WORKER_TRANSPORT_*, or NULL. */
+static const struct transport_ops *transport_find(uint32_t number)
+{
+	switch (number) {
+	case WORKER_TRANSPORT_MEMFD:
+		return &transport_memfd;
+#ifndef VGPU_NO_XEN
+	case WORKER_TRANSPORT_XEN:
+		return &transport_xen;
+#endif
+	default:
+		return NULL;
+	}
+}
+
 /* Take the channel into service. Returns 0 or a negative VGPU_E* and @why. */
 static int attach(struct worker *w, const int *fds, uint32_t nfds, char *why, size_t why_len)
 {
 	const struct transport_ops *ops = transport_find(w->assign.transport);
-	struct vgpu_channel_header header;
+	static struct vgpu_channel_header header;
 	const char *text = "";
 	int rc;
 
@@ -252,14 +279,9 @@ static int attach(struct worker *w, const int *fds, uint32_t nfds, char *why, si
 		return VGPU_ENOTSUP;
 	}
 	w->transport.ops = ops;
-	rc = ops->attach(&w->transport, &w->assign, fds, nfds, why, why_len);
+	rc = ops->attach(&w->transport, &w->assign, fds, nfds, &header, why, why_len);
 	if (rc < 0)
 		return rc;
-	if (w->transport.length < sizeof(header)) {
-		snprintf(why, why_len, "channel %u: too small for a header", w->assign.channel);
-		return VGPU_EPROTO;
-	}
-	shm_copy_in(&header, w->transport.base, sizeof(header));
 	rc = channel_header_check(&header, w->transport.length, &w->geometry, &text);
 	if (rc < 0) {
 		snprintf(why, why_len, "channel %u: %s", w->assign.channel, text);
@@ -285,7 +307,7 @@ int worker_main(int argc, char **argv)
 	struct worker_options o = { .backend = "auto", .cuda_library = "" };
 	struct worker_attached m = { .type = WORKER_ATTACHED };
 	struct worker *w = &the_worker;
-	int fds[TRANSPORT_FDS_MAX];
+	int fds[WORKER_FDS_MAX];
 	uint32_t nfds;
 
 	if (parse(&o, argc, argv) < 0 || !parent_lives()) {

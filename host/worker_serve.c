@@ -31,6 +31,9 @@ static void sleep_for_request(struct worker *w, uint32_t number)
 	enter(w, number, WORKER_SLEEPING);
 	w->transport.ops->wait(&w->transport);
 	enter(w, number, WORKER_POLLING);
+	w->transport.idle_wakes = spsc_pending(&w->req) ? 0 : w->transport.idle_wakes + 1;
+	if (w->transport.idle_wakes && worker_guest_gone(w))
+		worker_end(w, VGPU_EDEVLOST, "the guest's program is gone");
 	/*
 	 * The watchdog parks when it sees us asleep. Either it sees us awake after it has said
 	 * so, or we see here that it did: both fence between their own word and the other's.

@@ -58,7 +58,8 @@ FLAGS=(
 # What of ours is copied into QEMU's tree; headers of protocol/ lie beside the sources.
 device_files() {
 	printf '%s\n' "$HERE"/*.c "$HERE"/*.h "$HERE"/meson.build "$HERE"/Kconfig \
-		"$HERE"/trace-events "$VGPU_TOP"/protocol/vgpu_{version,errors,pci,socket}.h
+		"$HERE"/trace-events "$VGPU_TOP"/protocol/vgpu_{version,errors,pci,socket,xenstore}.h \
+		"$VGPU_TOP"/host/xen_{nodes,lookup}.c "$VGPU_TOP"/host/xen_nodes.h
 }
 
 test_files() {

@@ -8,6 +8,8 @@
  *   channel   the shared window's slices and their notifiers
  *   liveness  roll call after a guest process closed its /dev/uioN
  *   link      the socket to the mediator
+ *   backend   the nodes in XenStore
+ *   migration saving and loading where it is possible
  *
  * The guest is hostile: nothing it writes may block, grow or end QEMU. The
  * mediator is another process with other privileges: what it sends is checked
@@ -87,6 +89,8 @@ typedef struct VgpuLink {
     QEMUBH *hangup;
 } VgpuLink;
 
+typedef struct VgpuBackend VgpuBackend;
+
 struct VgpuStub {
     PCIDevice parent_obj;
 
@@ -109,6 +113,11 @@ struct VgpuStub {
     VgpuLiveness live;
     VgpuLink link;
     Error *migration_blocker;
+
+    OnOffAuto xenstore;
+    uint32_t backend_domid;
+    uint32_t xen_device;    /* UINT32_MAX: the next one */
+    VgpuBackend *backend;
 };
 
 /* device */
@@ -164,5 +173,14 @@ uint32_t vgpu_link_next_seq(VgpuStub *s);
  */
 bool vgpu_link_send(VgpuStub *s, void *msg, uint32_t type, uint32_t length,
                     uint32_t seq, int *fds, int nr_fds);
+
+/* backend; exit may follow an init that failed or never came */
+bool vgpu_backend_init(VgpuStub *s, Error **errp);
+void vgpu_backend_exit(VgpuStub *s);
+
+/* migration */
+extern const VMStateDescription vgpu_vmstate;
+bool vgpu_migration_init(VgpuStub *s, Error **errp);
+void vgpu_migration_exit(VgpuStub *s);
 
 #endif

@@ -14,10 +14,12 @@
 #include "hw/pci/pci_device.h"
 #include "system/hostmem.h"
 #include "system/system.h"
+#include "system/xen.h"
 #else
 #include "hw/pci/pci.h"
 #include "sysemu/hostmem.h"
 #include "sysemu/sysemu.h"
+#include "sysemu/xen.h"
 #endif
 
 #if QEMU_VERSION_MAJOR >= 10

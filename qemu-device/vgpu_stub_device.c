@@ -10,7 +10,9 @@
  *   -chardev socket,id=m0,path=/run/gpu_mediator/device.sock,reconnect=1
  *   -device vgpu-stub,memdev=w0,chardev=m0
  *
- * Both properties are optional; without them there is the identity only.
+ * Both properties are optional; without them there is the identity only, which
+ * is what Xen needs: there requests go through grants, and the device writes
+ * the XenStore nodes through which both sides find each other.
  * After realize nothing is opened but what the chardev opens.
  */
 #include "qemu/osdep.h"
@@ -188,24 +190,17 @@ static bool msix_setup(VgpuStub *s, Error **errp)
     return true;
 }
 
-static bool migration_block(VgpuStub *s, Error **errp)
-{
-    error_setg(&s->migration_blocker, "vgpu-stub %s: the state of its guest "
-               "lives in host processes and a GPU and cannot be migrated",
-               vgpu_name(s));
-    return vgpu_compat_add_blocker(&s->migration_blocker, errp) >= 0;
-}
-
 /* Undoes a realize that came to any point. */
 static void vgpu_exit(PCIDevice *pdev)
 {
     VgpuStub *s = VGPU_STUB(pdev);
 
+    vgpu_backend_exit(s);
     vgpu_link_exit(s);
     vgpu_liveness_exit(s);
     vgpu_mailbox_exit(s);
     vgpu_channels_exit(s);
-    vgpu_compat_del_blocker(&s->migration_blocker);
+    vgpu_migration_exit(s);
     msix_uninit_exclusive_bar(pdev);
     if (s->window) {
         host_memory_backend_set_mapped(s->memdev, false);
@@ -237,8 +232,8 @@ static void vgpu_realize(PCIDevice *pdev, Error **errp)
     vgpu_mailbox_init(s);
     vgpu_liveness_init(s);
     vgpu_mailbox_reset(s);
-    if (!msix_setup(s, errp) || !migration_block(s, errp) ||
-        !vgpu_link_init(s, errp)) {
+    if (!msix_setup(s, errp) || !vgpu_migration_init(s, errp) ||
+        !vgpu_link_init(s, errp) || !vgpu_backend_init(s, errp)) {
         vgpu_exit(pdev);
     }
 }
@@ -250,6 +245,9 @@ static VGPU_PROPERTY vgpu_properties[] = {
     DEFINE_PROP_LINK("memdev", VgpuStub, memdev, TYPE_MEMORY_BACKEND,
                      HostMemoryBackend *),
     DEFINE_PROP_CHR("chardev", VgpuStub, link.chr),
+    DEFINE_PROP_ON_OFF_AUTO("xenstore", VgpuStub, xenstore, ON_OFF_AUTO_AUTO),
+    DEFINE_PROP_UINT32("backend-domid", VgpuStub, backend_domid, 0),
+    DEFINE_PROP_UINT32("xen-device", VgpuStub, xen_device, UINT32_MAX),
     VGPU_PROPERTIES_END
 };
 
@@ -266,6 +264,7 @@ static void vgpu_class_init(ObjectClass *klass, void *data)
     k->class_id = VGPU_PCI_CLASS;
     k->revision = VGPU_PCI_REVISION;
     vgpu_compat_set_reset(dc, vgpu_reset);
+    dc->vmsd = &vgpu_vmstate;
     device_class_set_props(dc, vgpu_properties);
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
     dc->desc = "stub through which a guest finds its GPU mediator";

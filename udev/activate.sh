@@ -12,6 +12,12 @@ devices() {
 	done
 }
 
+xen_devices() {
+	for d in /sys/bus/xen/devices/vgpu-*; do
+		[ ! -e "$d" ] || echo "$d"
+	done
+}
+
 # In a container or an image there may be no udevd to tell.
 tell_udevd() {
 	[ -S /run/udev/control ] || return 1
@@ -26,6 +32,11 @@ if [ "$1" = --removed ]; then
 		echo "    echo $d > /sys/bus/pci/drivers/uio_pci_generic/unbind"
 		echo "    echo > /sys/bus/pci/devices/$d/driver_override"
 	done
+	for node in /dev/xen/gntalloc /dev/xen/evtchn /dev/xen/xenbus; do
+		[ "$(stat -c %G "$node" 2>/dev/null)" = vgpu ] || continue
+		echo "$node stays open to group vgpu until the next boot. To close it, as root:"
+		echo "    chmod 600 $node && chgrp root $node"
+	done
 	echo "Group vgpu stays; groupdel vgpu removes it."
 	exit 0
 fi
@@ -39,6 +50,9 @@ if tell_udevd; then
 	# That includes what is below, so also the node of one that was bound before.
 	for d in $(devices); do
 		udevadm trigger --action=add "/sys/bus/pci/devices/$d"
+	done
+	for d in $(xen_devices); do
+		udevadm trigger --action=add "$d"
 	done
 fi
 echo "Users who may use the device belong in group vgpu: adduser NAME vgpu"

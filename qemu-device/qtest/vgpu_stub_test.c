@@ -12,6 +12,7 @@ int main(int argc, char **argv)
     add_liveness_tests();
     add_link_tests();
     add_lifecycle_tests();
+    add_migration_tests();
     add_random_tests();
     return g_test_run();
 }

@@ -29,6 +29,7 @@
 #define WITH_WINDOW 1u
 #define WITH_MEDIATOR 2u         /* QEMU listens: no wait for a reconnect */
 #define WITH_RECONNECT 4u        /* QEMU connects, as it does to a mediator */
+#define INCOMING 8u              /* the state comes from elsewhere: see vm_find */
 #define NO_DEVICE "no device"
 
 typedef struct Vm {
@@ -61,6 +62,8 @@ typedef struct Frame {
 Vm *vm_start(unsigned with, const char *more_args);
 void vm_stop(Vm *vm);
 void vm_map(Vm *vm);
+/* The same for a device that somebody else has set up. */
+void vm_find(Vm *vm);
 uint32_t reg_read(Vm *vm, uint64_t offset);
 void reg_write(Vm *vm, uint64_t offset, uint32_t val);
 /* Wait until (register & mask) == val. */
@@ -110,6 +113,7 @@ void add_irq_tests(void);
 void add_liveness_tests(void);
 void add_link_tests(void);
 void add_lifecycle_tests(void);
+void add_migration_tests(void);
 void add_random_tests(void);
 
 #endif

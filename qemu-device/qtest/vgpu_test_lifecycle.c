@@ -201,6 +201,8 @@ static void test_bad_property(void)
     expect_no_start("-chardev null,id=m0 -device vgpu-stub,chardev=m0",
                     "chardev 'm0': cannot pass descriptors: it must be a Unix "
                     "socket");
+    expect_no_start("-device vgpu-stub,xenstore=on",
+                    "xenstore=on: this is no device model of Xen");
 }
 
 /* A device that was refused leaves what it was given free for the next. */

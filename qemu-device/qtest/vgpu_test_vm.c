@@ -29,6 +29,17 @@ void vm_map(Vm *vm)
     qpci_config_writew(vm->dev, PCI_COMMAND, PCI_COMMAND_MEMORY);
 }
 
+/* Where its address register says, which nobody here wrote. */
+void vm_find(Vm *vm)
+{
+    uint32_t addr;
+
+    vm->dev = qpci_device_find(vm->bus, QPCI_DEVFN(SLOT, 0));
+    g_assert_nonnull(vm->dev);
+    addr = qpci_config_readl(vm->dev, PCI_BASE_ADDRESS_0 + 4 * VGPU_BAR_REGS);
+    vm->regs = (QPCIBar) { .addr = addr & PCI_BASE_ADDRESS_MEM_MASK };
+}
+
 static void vm_enable(Vm *vm)
 {
     QPCIDevice *dev = qpci_device_find(vm->bus, QPCI_DEVFN(SLOT, 0));
@@ -73,7 +84,7 @@ Vm *vm_start(unsigned with, const char *more_args)
     }
     vm->qts = qtest_init(args->str);
     vm->bus = qpci_new_pc(vm->qts, NULL);
-    if (!later) {
+    if (!later && !(with & INCOMING)) {
         vm_enable(vm);
         vm_map(vm);
     }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -15,8 +16,9 @@ struct job {
 	pthread_t thread;
 	struct vgpu *g; /* NULL: opens its own, again and again */
 	int rounds;
-	int rc;     /* first failure */
-	bool wrong; /* a result that is not the sum */
+	int rc;        /* first failure */
+	bool wrong;    /* a result that is not the sum */
+	char why[200]; /* why the last opening failed */
 };
 
 /* A small vector_add, checked. */
@@ -62,8 +64,10 @@ static void *work(void *arg)
 	for (int i = 0; i < job->rounds && job->rc == 0; i++) {
 		struct vgpu *own = NULL;
 
-		if (!job->g)
+		if (!job->g) {
 			job->rc = test_open(&own);
+			snprintf(job->why, sizeof(job->why), "%s", vgpu_last_error(NULL));
+		}
 		if (job->rc == 0)
 			job->rc = one_round(job->g ? job->g : own, &job->wrong);
 		vgpu_close(own);
@@ -78,8 +82,9 @@ static void run_jobs(struct job *jobs, int n)
 	for (int i = 0; i < n; i++)
 		pthread_join(jobs[i].thread, NULL);
 	for (int i = 0; i < n; i++)
-		CHECK(jobs[i].rc == 0 && !jobs[i].wrong, "(thread %d: %s%s)", i,
-		      vgpu_strerrorname(jobs[i].rc), jobs[i].wrong ? ", wrong sum" : "");
+		CHECK(jobs[i].rc == 0 && !jobs[i].wrong, "(thread %d: %s%s %s)", i,
+		      vgpu_strerrorname(jobs[i].rc), jobs[i].wrong ? ", wrong sum" : "",
+		      jobs[i].why);
 }
 
 static void threads_on_one_handle(void)
@@ -167,6 +172,12 @@ static void fork_child_opens_its_own(void)
 	pid_t pid;
 	int seen;
 
+#ifdef __SANITIZE_THREAD__
+	if (!strncmp(test_options().device ? test_options().device : "", "xen", 3)) {
+		test_skipped("Xen's library starts a thread, ThreadSanitizer none after a fork");
+		return;
+	}
+#endif
 	EXPECT(0, test_open(&g));
 	pid = fork();
 	CHECK(pid >= 0);
@@ -242,7 +253,9 @@ static void timeout(void)
 	o.timeout_ms = 20;
 	for (int i = 0; i < 200; i++) {
 		rc = vgpu_open(&g, &o);
-		if (rc != VGPU_ETIMEDOUT)
+		if (rc == VGPU_EQUOTA && o.window_bytes) /* not every transport has so much */
+			o.window_bytes = 0;
+		else if (rc != VGPU_ETIMEDOUT)
 			break;
 	}
 	if (rc == VGPU_ETIMEDOUT) {

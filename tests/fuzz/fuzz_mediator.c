@@ -178,7 +178,7 @@ static void check_books(void)
 
 	TAILQ_FOREACH(ch, &m->channels, link) {
 		channels++;
-		bytes += ch->length;
+		bytes += ch->rq.length;
 		MUST(!ch->worker || ch->worker->channel == ch);
 		MUST(ch->worker || ch->state == CHANNEL_WAITING);
 	}

@@ -167,6 +167,20 @@ def registers_seeds():
     yield "busy", bytes([0, 3, 255, 1, 0, 0, 0])
 
 
+def xenstore_seeds():
+    start, claim = b"\1\x07\1", b"\1\x02\x10"
+    opened, ended = b"\xa1\x80", b"\xa1\x10"
+    yield "session", b"\3\0" + start + claim + opened + b"\1\x03\0"
+    yield "dead", b"\3\0" + start + claim + opened + ended + claim
+    yield "refused", b"\3\xff" + start + claim + claim
+    yield "again", b"\3\0" + start + claim + opened + b"\0\x03\0" + b"\1\x02\x20" + ended + ended
+    yield "junk", b"\3\0" + start + b"\1\x02\0\1\x04\1\xc1" + bytes(256)
+    yield "detach", b"\3\0" + start + claim + opened + b"\xe1\x80" + ended + b"\xe1\1\xe1\x22"
+    yield "gone", b"\3\0" + start + claim + opened + b"\xe1\3"
+    yield "lost", b"\3\0" + start + claim + opened + b"\xe1\xf4"
+    yield "kernel", b"\3\0" + start + b"\1\0\0\5" + b"\1\0\0\6" + b"\1\0\0\1"
+
+
 TARGETS = {
     "channel": channel_seeds,
     "frame": frame_seeds,
@@ -177,6 +191,7 @@ TARGETS = {
     "request": request_seeds,
     "response": response_seeds,
     "ring": ring_seeds,
+    "xenstore": xenstore_seeds,
 }
 
 

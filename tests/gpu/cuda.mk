@@ -2,10 +2,11 @@
 
 CUDA_TEST := $(B)/tests/gpu/cuda_backend
 
-# libseccomp is linked in: the machine with the GPU may not have it.
+# Libraries that the machine with the GPU may not have are linked in.
+CUDA_TEST_XEN = $(if $(XEN_PKGS),$(addprefix -l:lib,$(addsuffix .a,xengnttab xenevtchn xentoolcore xentoollog)))
 $(CUDA_TEST): $(CUDA_TEST).o $(B)/tests/unit/host.a
 	$(call say,LD)
-	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) -l:libseccomp.a -lpthread -ldl -lm
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) -l:libseccomp.a $(CUDA_TEST_XEN) -lpthread -ldl -lm
 
 cuda-test: $(CUDA_TEST) cuda ## build what check-cuda runs
 

@@ -33,11 +33,11 @@ int proc_start(struct mediator *m, struct worker_proc **out)
 }
 
 int proc_assign(struct worker_proc *w, struct channel *ch, const struct worker_assign *assign,
-		const int fds[3])
+		const int *fds, uint32_t nfds)
 {
 	if (fake_assign_error)
 		return -fake_assign_error;
-	for (int i = 0; i < 3; i++)
+	for (uint32_t i = 0; i < nfds; i++)
 		if (fds[i] < 0)
 			abort();
 	fake_assign = *assign;

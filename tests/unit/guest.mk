@@ -4,7 +4,8 @@
 # its own, linked with the library's objects, so that what is private can be tested, too.
 
 GUEST_TEST_A := $(B)/tests/unit/guest.a
-GUEST_TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
+GUEST_TESTS := $(patsubst %.c,$(B)/%,$(filter-out $(if $(XEN_PKGS),,tests/unit/test_xen%), \
+	$(wildcard tests/unit/test_*.c)))
 CLI_HOST := $(B)/tests/unit/cli_host
 CFLAGS_tests_unit += -Iguest-lib -pthread
 UNIT_TESTS += $(GUEST_TESTS) tests/unit/test_cli.sh
@@ -18,6 +19,13 @@ $(GUEST_TEST_A): $(GUEST_OBJS) $(COMMON_OBJS) $(B)/tests/unit/fake_host.o
 $(GUEST_TESTS): %: %.o $(GUEST_TEST_A)
 	$(call say,LD)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(GUEST_TEST_A) $(ALL_LDFLAGS) $(GUEST_LIBS) -lcmocka
+
+# Over the stand-in for Xen, with a scripted host.
+TEST_XEN := $(B)/tests/unit/test_xen
+$(TEST_XEN): $(B)/tests/unit/fake_xen_host.o $(B)/tests/xenlib/bed.o $(B)/tests/xenlib/rpc.o \
+	$(B)/tests/xenlib/lib_evtchn.o $(B)/tests/xenlib/lib_gnttab.o
+$(TEST_XEN): | $(B)/tests/xenlib/xenlibd
+$(TEST_XEN): GUEST_PKG_LIBS = -lxenstore
 
 # Its registers are the fake device's.
 $(B)/tests/unit/test_pci: $(B)/tests/unit/fake_device.o

@@ -278,6 +278,9 @@ static void test_check(void **state)
 	assert_string_equal(why, "");
 	c.clients.enabled = false;
 	config_check(&c, why, sizeof(why));
+	assert_string_equal(why, ""); /* guests of Xen are left */
+	c.xen = CONFIG_XEN_NO;
+	config_check(&c, why, sizeof(why));
 	assert_non_null(strstr(why, "nothing to serve"));
 }
 

@@ -123,6 +123,85 @@ static void test_grants_without_xen(void **state)
 	REFUSES(h.grant_count = 1);
 	REFUSES(h.grants[0] = 1);
 	REFUSES(h.grants[991] = 1);
+	REFUSES(h.presence_ref = 1);
+}
+
+#define RING_REF 8u
+#define PRESENCE_REF 9u
+#define FIRST_REF 10u
+
+/* A sound header as a Xen guest writes it. */
+static struct vgpu_channel_header granted(uint32_t count)
+{
+	struct vgpu_channel_header h = sound();
+
+	h.grant_count = count;
+	h.presence_ref = PRESENCE_REF;
+	for (uint32_t i = 0; i < count; i++)
+		h.grants[i] = FIRST_REF + i;
+	return h;
+}
+
+static int take(const struct vgpu_channel_header *h, uint64_t max_bytes)
+{
+	uint32_t presence = 0;
+	const char *why = NULL;
+	int rc = channel_grants_take(h, RING_REF, max_bytes, &presence, &why);
+
+	if (rc < 0)
+		assert_true(why && *why);
+	else
+		assert_int_equal(presence, h->presence_ref);
+	return rc;
+}
+
+#define REFUSES_GRANTS(change)                                                                     \
+	do {                                                                                       \
+		struct vgpu_channel_header h = granted(15);                                        \
+		change;                                                                            \
+		assert_int_equal(take(&h, 2 * LENGTH), VGPU_EPROTO);                               \
+	} while (0)
+
+static void test_grants(void **state)
+{
+	struct vgpu_channel_header h = granted(15);
+	struct channel_geometry g;
+	const char *why;
+
+	(void)state;
+	assert_int_equal(take(&h, LENGTH), 0);
+	assert_int_equal(take(&h, LENGTH - 1), VGPU_EQUOTA);
+	channel_grants_clear(&h);
+	assert_int_equal(channel_header_check(&h, LENGTH, &g, &why), 0);
+	h = granted(VGPU_GRANTS_MAX);
+	assert_int_equal(take(&h, (1 + VGPU_GRANTS_MAX) * (uint64_t)PAGE), 0);
+}
+
+static void test_grants_refused(void **state)
+{
+	(void)state;
+	REFUSES_GRANTS(h.magic++);
+	REFUSES_GRANTS(h.grant_count = 0);
+	REFUSES_GRANTS(h.grant_count = VGPU_GRANTS_MAX + 1);
+	REFUSES_GRANTS(h.grant_count = UINT32_MAX);
+	REFUSES_GRANTS(h.grant_count = 14); /* one behind the last */
+	REFUSES_GRANTS(h.grant_count = 16); /* the last is 0 */
+	REFUSES_GRANTS(h.grants[991] = 1);
+	REFUSES_GRANTS(h.grants[0] = 0);
+	REFUSES_GRANTS(h.presence_ref = 0);
+	REFUSES_GRANTS(h.grants[14] = h.grants[0]);
+	REFUSES_GRANTS(h.grants[7] = RING_REF);
+	REFUSES_GRANTS(h.grants[7] = PRESENCE_REF);
+	REFUSES_GRANTS(h.presence_ref = RING_REF);
+}
+
+static void test_grants_version(void **state)
+{
+	struct vgpu_channel_header h = granted(15);
+
+	(void)state;
+	h.version += 1u << 16;
+	assert_int_equal(take(&h, LENGTH), VGPU_EVERSION);
 }
 
 static void test_total_bytes(void **state)
@@ -224,6 +303,9 @@ int main(void)
 		cmocka_unit_test(test_flags),
 		cmocka_unit_test(test_reserved),
 		cmocka_unit_test(test_grants_without_xen),
+		cmocka_unit_test(test_grants),
+		cmocka_unit_test(test_grants_refused),
+		cmocka_unit_test(test_grants_version),
 		cmocka_unit_test(test_total_bytes),
 		cmocka_unit_test(test_req_entries),
 		cmocka_unit_test(test_rsp_entries),

@@ -77,6 +77,7 @@ usage 'takes no arguments' nop 1
 usage 'takes no arguments' status x
 usage 'takes no arguments' list x
 usage 'takes no arguments' bench x
+usage 'takes no arguments' doctor x
 usage 'no text' message
 usage 'no text' message ''
 usage 'at most 480' message "$(printf '%0481d' 0)"
@@ -114,6 +115,8 @@ run --device "unix:$tmp/none" nop
 expect 3 '' 'is gpu_mediator running?' 'no mediator'
 run --device "unix:$tmp/none" --json nop
 expect 3 '"VGPU_ENOMEDIATOR"' '' 'no mediator, --json'
+run --device "unix:$tmp/none" doctor
+expect 3 'FAIL  channel' 'is gpu_mediator running?' 'doctor: no mediator'
 run --device pci:ffff:ff:1f.7 nop
 expect 3 '' 'VGPU_ENODEV' 'no device'
 run --json bogus
@@ -147,11 +150,15 @@ ok $? 'bench: both modes, no progress bar into a file'
 run -d "$device" bench -n 50 -m polling
 [ $code = 0 ] && [[ $out == *polling* ]] && [[ $out != *sleeping* ]]
 ok $? 'bench: one mode'
+run -d "$device" doctor
+expect 0 'ok    event ' '' 'doctor: all well'
+[[ $out == *'note  vector_add '*'without a GPU'* ]] && [[ $out != *FAIL* ]]
+ok $? 'doctor: a host without a GPU is a note'
 run -d "$device" -v nop
 expect 0 'successful' 'channel is open' 'verbose'
 run -d "$device" -t 5 nop
 expect 0 'successful' '' 'timeout'
-for command in nop vector_add 'vector_add 5' status 'message x' 'bench -n 5' help; do
+for command in nop vector_add 'vector_add 5' status 'message x' 'bench -n 5' doctor help; do
 	# shellcheck disable=SC2086
 	run --json -d "$device" $command
 	[ $code = 0 ] && [ -z "$err" ] && [[ $out == '{'*'"ok": true'*'}' ]] &&
@@ -168,6 +175,10 @@ run -d "$device" vector_add
 expect 1 '' '1024 elements, 3 errors' 'vector_add: the self-test found errors'
 run -d "$device" vector_add 10
 expect 1 '' '10 elements, 1 errors' 'vector_add N: the sum is checked here'
+run -d "$device" doctor
+expect 1 'FAIL  vector_add   3 of 1024 sums are wrong' '1 checks failed' 'doctor: wrong sums'
+run -d "$device" --json doctor
+expect 1 '"result": "fail"' '' 'doctor: wrong sums, --json'
 dismiss
 
 serve rude
@@ -179,6 +190,8 @@ dismiss
 serve dead
 run -d "$device" nop
 expect 1 '' 'VGPU_EDEVLOST' 'the host goes away'
+run -d "$device" doctor
+expect 1 'FAIL  nop ' 'checks failed' 'doctor: the host goes away'
 dismiss
 
 echo "1..$n"

@@ -92,6 +92,19 @@ static void test_bad_options(void **state)
 	refused(&options, VGPU_EINVAL, "window_bytes");
 }
 
+static void test_no_xen_guest(void **state)
+{
+	(void)state;
+	if (access("/dev/xen/xenbus", F_OK) == 0)
+		skip();
+	options.device = "xen";
+#ifdef VGPU_NO_XEN
+	refused(&options, VGPU_ENOTSUP, "built without");
+#else
+	refused(&options, VGPU_ENODEV, "no Xen guest");
+#endif
+}
+
 static void test_bad_devices(void **state)
 {
 	static const char *const bad[] = { "PCI",
@@ -104,7 +117,14 @@ static void test_bad_devices(void **state)
 					   "pci:0000:00:04.8",
 					   "pci:0000:00:04.0x",
 					   "pci:../../../..",
-					   "xen" };
+#ifndef VGPU_NO_XEN
+					   "xen:",
+					   "xen:8",
+					   "xen:01",
+					   "xen:-1",
+					   "xen:0x",
+#endif
+					   "xenon" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -321,6 +341,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_defaults),
 		T(test_bad_options),
+		T(test_no_xen_guest),
 		T(test_bad_devices),
 		T(test_control_characters_are_defused),
 		T(test_larger_options_of_a_newer_program),

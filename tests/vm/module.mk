@@ -8,7 +8,8 @@ VM_FILES = $(B)/vgpu-cli:/usr/bin/vgpu-cli \
 	$(B)/tests/vm/vm-client:/usr/bin/vm-client \
 	udev/60-vgpu.rules:/usr/lib/udev/rules.d/60-vgpu.rules \
 	udev/vgpu-udev:/usr/lib/udev/vgpu-udev \
-	udev/vgpu.sysusers.conf:/usr/lib/sysusers.d/vgpu.conf
+	udev/vgpu.sysusers.conf:/usr/lib/sysusers.d/vgpu.conf \
+	udev/vgpu-gntalloc.conf:/usr/lib/modprobe.d/vgpu-gntalloc.conf
 VM_NEEDS = $(filter $(B)/%,$(foreach f,$(VM_FILES),$(firstword $(subst :, ,$(f)))))
 VM_TESTS := $(sort $(wildcard tests/vm/*.test))
 

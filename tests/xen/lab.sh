@@ -94,7 +94,7 @@ xen_config() { # NAME KIND [LINE...]
 		memory = 224
 		tsc_mode = "native"
 		cpuid = "host,rdtscp=0"
-		cmdline = "console=hvc0 quiet panic=1 mitigations=off iommu=noaperture vgpu.name=$name vgpu.agent=/dev/hvc0 ${XEN_APPEND:-}"
+		cmdline = "console=hvc0 quiet panic=1 mitigations=off pci=noearly vgpu.name=$name vgpu.agent=/dev/hvc0 ${XEN_APPEND:-}"
 	END
 	case $kind in
 	hvm)
@@ -213,13 +213,13 @@ xen_store() {
 }
 
 xen_end() {
-	local name log
-	if [ "$tap_failed" != 0 ] && vm_alive dom0; then
+	local rc=$? name log
+	if [ "$rc$tap_failed" != 00 ] && vm_alive dom0; then
 		for name in "${!xen_place[@]}"; do
 			guest_diag "$name"
 		done
 	fi
-	if [ "$tap_failed" != 0 ]; then
+	if [ "$rc$tap_failed" != 00 ]; then
 		for log in "$VM_WORK"/dom0/{console,qemu}.log; do
 			[ -s "$log" ] && diag "the end of ${log#"$VM_WORK/"}:" && diag "$(tail -n 40 "$log")"
 		done

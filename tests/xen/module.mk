@@ -7,9 +7,12 @@ XEN_FILES = $(B)/host/gpu_mediator:/usr/sbin/gpu_mediator \
 	$(B)/libvgpuguest.so.0:$(VM_LIBDIR)/libvgpuguest.so.0 \
 	$(B)/tests/conformance/vgpu-conformance:/usr/bin/vgpu-conformance \
 	$(B)/tests/xen/xen-relay:/usr/bin/xen-relay \
+	$(B)/tests/xen/vgpu-clone:/usr/bin/vgpu-clone \
 	host/gpu_mediator.sysusers.conf:/usr/lib/sysusers.d/gpu_mediator.conf \
 	udev/vgpu.sysusers.conf:/usr/lib/sysusers.d/vgpu.conf
-XEN_NEEDS = $(filter $(B)/%,$(foreach f,$(XEN_FILES),$(firstword $(subst :, ,$(f)))))
+# What a guest has beside what VMs of plain QEMU have.
+XEN_GUEST_FILES = $(B)/tests/xen/vgpu-liar:/usr/bin/vgpu-liar $(B)/tests/xen/vgpu-cost:/usr/bin/vgpu-cost
+XEN_NEEDS = $(filter $(B)/%,$(foreach f,$(XEN_FILES) $(XEN_GUEST_FILES),$(firstword $(subst :, ,$(f)))))
 XEN_TESTS := $(sort $(wildcard tests/xen/*.test))
 
 $(B)/tests/xen/xen-relay: $(B)/tests/xen/relay.o
@@ -21,8 +24,23 @@ $(B)/tests/xen/hvm_start.bin: tests/xen/hvm_start.S
 	$(call say,AS)
 	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-Ttext=0x100000,--oformat=binary,--build-id=none -o $@ $<
 
+# It creates a domain under a number that xl would not take.
+$(B)/tests/xen/vgpu-clone: $(B)/tests/xen/clone.o
+	$(call say,LD)
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) -lxenlight -lxentoollog
+
+# A guest that lies, without a line of the library.
+$(B)/tests/xen/vgpu-liar: $(B)/tests/xen/liar.o
+	$(call say,LD)
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(HOST_PKG_LIBS)
+
+# The library's own objects, with the calls counted that reach Xen.
+$(B)/tests/xen/vgpu-cost: $(B)/tests/xen/cost.o $(GUEST_OBJS) $(COMMON_OBJS)
+	$(call say,LD)
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(addprefix -Wl$(comma)--wrap=xenevtchn_,notify pending unmask) $(GUEST_LIBS)
+
 xen-image: vm-image $(B)/tests/xen/hvm_start.bin $(XEN_NEEDS) ## Xen, dom0 and guests that the Xen tests run
-	$(Q)tests/xen/prepare.sh $(B) $(XEN_FILES)
+	$(Q)tests/xen/prepare.sh $(B) $(XEN_FILES) -- $(XEN_GUEST_FILES)
 
 check-xen: xen-image ## real Xen, in emulation: dom0 and its guests
 	$(Q)prove --exec 'timeout 1500 bash' $(XEN_TESTS)
