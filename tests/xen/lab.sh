@@ -84,6 +84,8 @@ xen_dm_args() {
 	printf '"%s", ' "${args[@]}" "${XEN_DM_ARGS[@]}"
 }
 
+# pci=noearly: without it, Linux looks for AGP bridges on 256 buses, each look an exit from
+# the guest.
 # xl's configuration of a guest, to stdout; what comes later wins.
 xen_config() { # NAME KIND [LINE...]
 	local name=$1 kind=$2
@@ -154,7 +156,7 @@ guest_diag() {
 	local name=$1
 	VM_RUN_TIMEOUT=20 dom0 "cd /var/log/xen; xl list 2>&1
 		for f in create-$name.log relay-$name.log xl-$name.log qemu-dm-$name.log console/guest-$name.log; do
-			[ ! -s \$f ] || { echo \"the end of \$f:\"; tail -n 20 \$f; }
+			[ ! -s \$f ] || { echo \"the end of \$f:\"; grep -v @vgpu@ \$f | tail -n 20 | cut -c 1-200; }
 		done"
 	diag "$VM_OUT$VM_ERR"
 }
