@@ -84,6 +84,8 @@ xen_dm_args() {
 	printf '"%s", ' "${args[@]}" "${XEN_DM_ARGS[@]}"
 }
 
+# pci=noearly: without it, Linux looks for AGP bridges on 256 buses, each look an exit from
+# the guest.
 # xl's configuration of a guest, to stdout; what comes later wins.
 xen_config() { # NAME KIND [LINE...]
 	local name=$1 kind=$2
@@ -94,7 +96,7 @@ xen_config() { # NAME KIND [LINE...]
 		memory = 224
 		tsc_mode = "native"
 		cpuid = "host,rdtscp=0"
-		cmdline = "console=hvc0 quiet panic=1 mitigations=off iommu=noaperture vgpu.name=$name vgpu.agent=/dev/hvc0 ${XEN_APPEND:-}"
+		cmdline = "console=hvc0 quiet panic=1 mitigations=off pci=noearly vgpu.name=$name vgpu.agent=/dev/hvc0 ${XEN_APPEND:-}"
 	END
 	case $kind in
 	hvm)
@@ -154,7 +156,7 @@ guest_diag() {
 	local name=$1
 	VM_RUN_TIMEOUT=20 dom0 "cd /var/log/xen; xl list 2>&1
 		for f in create-$name.log relay-$name.log xl-$name.log qemu-dm-$name.log console/guest-$name.log; do
-			[ ! -s \$f ] || { echo \"the end of \$f:\"; tail -n 20 \$f; }
+			[ ! -s \$f ] || { echo \"the end of \$f:\"; grep -v @vgpu@ \$f | tail -n 20 | cut -c 1-200; }
 		done"
 	diag "$VM_OUT$VM_ERR"
 }
