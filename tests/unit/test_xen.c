@@ -637,6 +637,9 @@ static void test_child(void **state)
 	int status;
 	pid_t pid;
 
+#ifdef __SANITIZE_THREAD__
+	skip(); /* XenStore's library starts a thread, which TSan forbids after a fork */
+#endif
 	(void)state;
 	begin();
 	before = count_fds();
@@ -664,6 +667,9 @@ static void test_death_is_seen_though_a_child_lives(void **state)
 	pid_t opener;
 	char c;
 
+#ifdef __SANITIZE_THREAD__
+	skip(); /* XenStore's library starts a thread, which TSan forbids after a fork */
+#endif
 	(void)state;
 	begin();
 	assert_int_equal(pipe(alive), 0);
