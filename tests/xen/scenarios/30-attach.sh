@@ -8,7 +8,7 @@ client beta idle
 place_is dom0 "vgpu-admin detach beta" 0 '' "detach, with a channel open"
 pass "its worker is gone within 5 s" within 5 workers_serving_are dom0 0
 guest_is beta alice "kill \$(cat /tmp/pid); vgpu-cli nop" 3 '' "the guest is told that there is no device"
-place_is dom0 "xenstore-ls -f /local/domain | grep -E '/(device/vgpu|backend/vgpu/$id)'" 1 '^$' "nothing of it is in XenStore"
+place_is dom0 "xenstore-ls -f /local/domain | grep -E '/domain/$id/device/vgpu|/backend/vgpu/$id(/| )'" 1 '^$' "nothing of it is in XenStore"
 place_is dom0 "vgpu-admin detach beta" 0 'not attached' "detach again"
 place_is dom0 "vgpu-admin attach beta" 0 '' "attach while it runs"
 guest_is beta alice "vgpu-cli vector_add" 0 '0 errors' "it works at once"
