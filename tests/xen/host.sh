@@ -50,9 +50,10 @@ mediator_start() {
 	local place=$1 extra
 	shift
 	extra=$(printf '%s\n' "$@")
-	on "$place" "cat >/etc/gpu_mediator-test.conf <<'END'
+	on "$place" "mkdir -p /etc/gpu_mediator /run/gpu_mediator; cat >/etc/gpu_mediator/config.conf <<'END'
 [mediator]
 log = $MEDIATOR_LOG
+pid_file = /run/gpu_mediator/gpu_mediator.pid
 log_level = debug
 pool_size = 2
 [backend]
@@ -65,7 +66,7 @@ enabled = no
 enabled = yes
 $extra
 END
-		gpu_mediator --foreground --config /etc/gpu_mediator-test.conf >>$MEDIATOR_LOG 2>&1 </dev/null &
+		gpu_mediator --foreground >>$MEDIATOR_LOG 2>&1 </dev/null &
 		echo \$!"
 	mediator_pid[$place]=$VM_OUT
 	within 20 on "$place" "test \$(ls -d /proc/${mediator_pid[$place]}) && grep -q 'process ${mediator_pid[$place]}\$' $MEDIATOR_LOG &&
@@ -100,7 +101,7 @@ workers_serving_are() { # PLACE COUNT
 
 # All nodes of ours, without what changes in the course of things.
 nodes() {
-	dom0 root "xenstore-ls -f /local/domain | grep -E '/(device|backend)/vgpu(/| )' | grep -vE '/(state|generation) ='"
+	dom0 root "xenstore-ls -f /local/domain | grep -E '/(device|backend)/vgpu(/| )' | grep -vE '/(state|generation) =' | sort"
 	printf '%s\n' "$VM_OUT"
 }
 
