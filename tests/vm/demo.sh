@@ -23,31 +23,11 @@ type_in_vm() {
 	[ "$VM_RC" = 0 ] || failed+=("$1")
 }
 
-# Join this terminal to the VM's second console until the shell there ends.
-shell_in_vm() {
-	local saved size reader writer
-	saved=$(stty -g)
-	size=$(stty size)
-	say "A shell in the VM, as user alice; leave it with: exit"
-	VM_RUN_TIMEOUT=86400
-	vm_send demo root "chown alice /dev/hvc0; stty rows ${size% *} cols ${size#* } </dev/hvc0; cd /home/alice
-		HOME=/home/alice setsid -c su -s /bin/sh alice </dev/hvc0 >/dev/hvc0 2>&1"
-	stty raw -echo
-	cat "$VM_WORK/shell.out" &
-	reader=$!
-	cat >"$VM_WORK/shell.in" <&0 &
-	writer=$!
-	vm_receive demo
-	kill "$reader" "$writer" 2>/dev/null
-	wait "$reader" "$writer" 2>/dev/null
-	stty "$saved"
-	echo
-}
-
 say "1. Packages, QEMU with the stub device, a Debian kernel and a small image, and our own programs"
 scripts/deps.sh build || exit 1
 make --no-print-directory -j2 all vm-image || die "build failed"
 . tests/vm/lab.sh
+. tests/vm/terminal.sh
 
 say "2. The mediator, on this machine"
 LAB_BACKEND=auto LAB_LOG_LEVEL=info lab_mediator_start
@@ -55,8 +35,8 @@ echo "gpu_mediator runs as process $lab_mediator_pid; it says:"
 sed 's/^/    /' "$LAB_LOG"
 
 say "3. A virtual machine ($(vm_accel)) with a stub PCI device and a stock Debian kernel"
-mkfifo "$VM_WORK"/shell.{in,out}
-lab_vm demo -chardev "pipe,id=shell,path=$VM_WORK/shell" -device virtconsole,chardev=shell
+mapfile -t options < <(terminal_options)
+lab_vm demo "${options[@]}"
 type_in_vm "uname -sr"
 type_in_vm "lspci -v -s 04.0" root
 echo
@@ -75,7 +55,10 @@ echo "That message stands in the mediator's log:"
 within 5 grep -q 'Hello from the VM' "$LAB_LOG"
 grep 'Hello from the VM' "$LAB_LOG" | sed 's/^/    /' || failed+=("message in the log")
 
-[ -z "${DEMO_SHELL:-}" ] || shell_in_vm
+if [ -n "${DEMO_SHELL:-}" ]; then
+	say "A shell in the VM, as user alice; leave it with: exit"
+	terminal_join demo alice hvc0
+fi
 
 say "5. Cleaning up"
 vm_stop demo

@@ -33,6 +33,16 @@ is() { # GOT EXPECTED DESCRIPTION
 	fi
 }
 
+isnt() { # GOT OTHER DESCRIPTION
+	if [ "$1" != "$2" ]; then
+		tap_result 0 "$3"
+	else
+		tap_result 1 "$3"
+		diag "got: $1"
+		return 1
+	fi
+}
+
 like() { # TEXT REGEX DESCRIPTION
 	if grep -qE -- "$2" <<<"$1"; then
 		tap_result 0 "$3"

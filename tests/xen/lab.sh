@@ -4,7 +4,7 @@
 # A host with real Xen for a test, in emulation: hypervisor, dom0, guests. Source it;
 # everything ends with the shell that sourced it.
 #
-#   xen_start                      boot Xen and dom0, wait for dom0's agent
+#   xen_start [QEMU OPTION...]     boot Xen and dom0, wait for dom0's agent
 #   dom0 [USER] COMMAND            run there (root); VM_RC, VM_OUT, VM_ERR as vm_run sets them
 #   guest_start NAME hvm|pvh|driver [LINE...]
 #                                  create a domain; LINEs of xl's configuration win over ours
@@ -12,16 +12,18 @@
 #   guest_run NAME USER COMMAND    as vm_run
 #   guest_send, guest_receive      as vm_send and vm_receive: guests can run at the same time
 #   guest_domid NAME               its domain id
-#   guest_destroy NAME
+#   guest_destroy NAME             also one that has ended by itself
+#   domain_gone DOMID              nothing of it is left in Xen and XenStore
 #
 # NAME is also a VM's name for vm_run and run_is, and so is dom0. guest_start returns at once,
 # so start all guests, then wait. dom0 has eight places for guests at a time.
 #
-# What Xen knows, each a line "DOMAIN-ID NUMBER" or text:
+# What Xen knows, printed:
 #   xen_store                      the vgpu trees of XenStore, with permissions
-#   xen_grants                     grants of each domain that another one has mapped
-#   xen_ports DOMID                event channels of a domain that are in use: ports
-#   xen_processes                  dom0's processes: pid, arguments
+#   xen_grants DOMID               how many of its grants others have mapped; XenStore's and the
+#                                  console's are two
+#   xen_ports DOMID                its event channels that are in use, a line each
+#   xen_processes                  dom0's processes, a line each: pid, arguments
 #
 #   XEN_DEVICE=none                HVM guests without vgpu-stub, or properties added to it
 #   XEN_DM_ARGS=(...)              more arguments for QEMU, their device model
@@ -56,13 +58,13 @@ xen_start() {
 			-device "virtserialport,chardev=guest$i,name=vgpu.guest$i")
 	done
 	# Without smap: QEMU 7.2 checks it where dom0 returns to user mode.
-	vm_launch dom0 -machine q35 -smp 2 -m 4096 -no-reboot \
+	vm_launch dom0 -machine q35 -smp ${XEN_CPUS:-1} -m 4096 -no-reboot \
 		-accel tcg,thread=multi,tb-size=512 -cpu max,+svm,+npt,-smap,-smep,-xsave \
 		-kernel "$XEN_DOM0/xen" \
-		-append "console=com1 com1=115200,8n1 dom0=pv dom0_mem=1536M,max:1536M spec-ctrl=no" \
+		-append "console=com1 com1=115200,8n1 dom0=pv dom0_mem=1536M,max:1536M spec-ctrl=no conring_size=2M sched_ratelimit_us=100" \
 		-initrd "$dir/vmlinux console=hvc0 quiet panic=1 mitigations=off,$dir/boot.cpio" \
 		-drive "file=$XEN_DOM0/root.ext4,if=virtio,format=raw,readonly=on" \
-		-drive "file=$XEN_OURS,if=virtio,format=raw,readonly=on" "${opts[@]}"
+		-drive "file=$XEN_OURS,if=virtio,format=raw,readonly=on" "${opts[@]}" "$@"
 	vm_wait_ready dom0 || bail "Xen: boot failed"
 }
 
@@ -96,7 +98,7 @@ xen_config() { # NAME KIND [LINE...]
 		memory = 224
 		tsc_mode = "native"
 		cpuid = "host,rdtscp=0"
-		cmdline = "console=hvc0 quiet panic=1 mitigations=off pci=noearly vgpu.name=$name vgpu.agent=/dev/hvc0 ${XEN_APPEND:-}"
+		cmdline = "console=hvc0 quiet panic=1 mitigations=off pci=noearly cryptomgr.notests nowatchdog vgpu.name=$name vgpu.agent=/dev/hvc0 ${XEN_APPEND:-}"
 	END
 	case $kind in
 	hvm)
@@ -192,6 +194,10 @@ guest_domid() {
 	dom0 "xl domid $1" && printf '%s\n' "$VM_OUT"
 }
 
+domain_gone() { # DOMID
+	dom0 "! xl domname $1 && ! xenstore-exists /local/domain/$1"
+}
+
 guest_destroy() {
 	local name=$1 fd rc
 	dom0 "kill \$(cat /run/lab/$name.relay); xl destroy $name"
@@ -211,6 +217,26 @@ xen_store() {
 				xenstore-ls -p /local/domain/\$d/\$t/vgpu
 			done
 		done"
+	printf '%s\n' "$VM_OUT"
+}
+
+# Xen tells it on its console, one line a mapped grant, under a heading of the domain.
+xen_grants() {
+	dom0 "xl dmesg -c >/dev/null; xl debug-keys g; xl dmesg -c" || return
+	awk -v domain="d$1" '/grant-table for remote/ { ours = 0
+			for (i = 1; i < NF; i++) if ($i == "remote" && $(i + 1) == domain) ours = 1 }
+		ours && /\[0x[0-9a-f]+\]/ { n++ }
+		END { print n + 0 }' <<<"$VM_OUT"
+}
+
+xen_ports() {
+	dom0 "lsevtchn $1" && printf '%s\n' "$VM_OUT"
+}
+
+xen_processes() {
+	dom0 "cd /proc; for p in [0-9]*; do
+			[ ! -s \$p/cmdline ] || echo \$p \$(tr '\\0' ' ' <\$p/cmdline)
+		done 2>/dev/null"
 	printf '%s\n' "$VM_OUT"
 }
 
