@@ -34,6 +34,8 @@
 #define LOOK_AGAIN_MS 1000  /* while opening, whatever the watch says */
 #define REASON_WAIT_MS 1000 /* from a worker's end to the mediator's word about it */
 #define CLOSE_WAIT_MS 1000  /* for a transaction */
+#define WORKER_LEAVES_MS 2000
+#define WORKER_LOOK_MS 100 /* its end signals; but who knows */
 
 struct xen_transport {
 	struct transport base;
@@ -334,6 +336,21 @@ static void xen_discard(struct transport *t)
 	free(of(t));
 }
 
+/*
+ * Pages that the worker still has mapped when they are given back stay in the kernel's hands, which
+ * asks for them again ten at a time, once a second (gnttab_handle_deferred() in Linux): a program
+ * that opens and closes would soon find the guest's grant table full. So the worker goes first; it
+ * is about to, now that the nodes are gone.
+ */
+static void let_the_worker_go(struct xen_transport *x)
+{
+	int64_t deadline_ns = clock_deadline(WORKER_LEAVES_MS);
+
+	while (!x->lost && x->pages.presence && xen_pages_host_there(&x->pages) &&
+	       clock_left_ms(deadline_ns) > 0)
+		xen_wait(&x->base, WORKER_LOOK_MS);
+}
+
 static void xen_close(struct transport *t, bool orderly)
 {
 	struct xen_transport *x = of(t);
@@ -341,6 +358,8 @@ static void xen_close(struct transport *t, bool orderly)
 	(void)orderly; /* the nodes go either way: who else would remove them? */
 	if (x->store.xs)
 		xen_channel_release(&x->channel, &x->store, clock_deadline(CLOSE_WAIT_MS));
+	if (x->evtchn && x->store.xs)
+		let_the_worker_go(x);
 	fork_guard_lock();
 	fork_guard_leave(&x->guarded);
 	xen_pages_close(&x->pages); /* signals the port, so before that */

@@ -105,7 +105,10 @@ void vgpu_options_init(struct vgpu_options *options);
  */
 int vgpu_open(struct vgpu **out, const struct vgpu_options *options);
 
-/* End the channel and free the handle; NULL is allowed. Blocks for a moment at most. */
+/*
+ * End the channel and free the handle; NULL is allowed. Blocks for a moment at most; on Xen until
+ * the worker has let go of the shared pages, 2 s at most.
+ */
 void vgpu_close(struct vgpu *vgpu);
 
 /* One round trip that does nothing. */

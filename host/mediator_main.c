@@ -332,6 +332,11 @@ static int service_start(struct service *s)
 		rc = xen_start(&s->m); /* before workers, which must be told */
 	if (rc < 0)
 		return rc == -EBUSY ? EXIT_BUSY : EXIT_FAILED;
+	if (!s->m.config.devices.enabled && !s->m.config.clients.enabled && !s->m.xen) {
+		log_err("neither [devices] nor [clients] is enabled, and no guests of Xen can be "
+			"served: nothing to serve");
+		return EXIT_CONFIG;
+	}
 	s->m.on_started = on_started;
 	s->m.on_status = on_status;
 	pool_balance(&s->m);

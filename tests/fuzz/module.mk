@@ -34,7 +34,7 @@ fuzz_of = $(or $(FUZZ_OF_$(1)),$(FUZZ_HOST) $(FUZZ_COMMON))
 
 FUZZ_LIBS_xenstore := -levent_core
 FUZZ_LIBS_config := -linih
-FUZZ_LIBS_registers := -lpci
+FUZZ_LIBS_registers = -lpci $(GUEST_PKG_LIBS)
 # Worker processes, and the host that the library talks to, are the fuzzer's invention.
 FUZZ_LIBS_mediator := -levent_core $(if $(XEN_PKGS),-lxenstore) $(addprefix -Wl$(comma)--wrap=,posix_spawn syscall waitpid kill \
 	posix_spawn_file_actions_adddup2 prlimit)

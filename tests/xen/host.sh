@@ -120,8 +120,12 @@ channel_nodes_are() { # NAME COUNT
 # Workers, their ports, nodes and the pages that dom0 has mapped of others.
 resources() {
 	dom0 root "echo workers \$(pgrep -c -x vgpu-worker) ports \$(grep -c evtchn:vgpu-worker /proc/interrupts) \
-nodes \$(xenstore-ls -f /local/domain | grep -cE '/channel-[0-9]+ ') grants \$(vgpu-test-grants 2>/dev/null)"
-	printf '%s\n' "$VM_OUT"
+nodes \$(xenstore-ls -f /local/domain | grep -cE '/channel-[0-9]+ ')"
+	local text=$VM_OUT id
+	for id in "$(guest_domid alpha)" "$(guest_domid beta)"; do
+		text+=" grants $(xen_grants "$id")"
+	done
+	printf '%s\n' "$text"
 }
 
 resources_are() {

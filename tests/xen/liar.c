@@ -3,11 +3,12 @@
  * A guest that lies, for tests on real Xen. Root in a guest runs it against the device of that
  * guest; it speaks XenStore, grants and event channels itself and knows nothing of the library.
  *
- *   vgpu-liar CASE...      run the cases, or all of them; a line each:
- *                       CASE: <error node of the backend>, or what the mediator did instead
- *   vgpu-liar toggle N     write random states N times, device's and channels', then put things right
- *   vgpu-liar storm S      ring for nothing as fast as it can, S seconds
- *   vgpu-liar list         the names of the cases
+ *   vgpu-liar CASE...    run the cases, or all of them; a line each:
+ *                          CASE: <error node of the backend>, or what the mediator did
+ *   vgpu-liar toggle N   write random states N times, device's and channels', then
+ *                        put things right
+ *   vgpu-liar storm S    ring for nothing as fast as it can, S seconds
+ *   vgpu-liar list       the names of the cases
  *
  * Exit code 0: every case ended as the mediator's side should end it, with an error that it wrote.
  */

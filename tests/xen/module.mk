@@ -43,9 +43,13 @@ xen-image: vm-image $(B)/tests/xen/hvm_start.bin $(XEN_NEEDS) ## Xen, dom0 and g
 	$(Q)tests/xen/prepare.sh $(B) $(XEN_FILES) -- $(XEN_GUEST_FILES)
 
 check-xen: xen-image ## real Xen, in emulation: dom0 and its guests
-	$(Q)prove --exec 'timeout 1500 bash' $(XEN_TESTS)
+	$(Q)prove --exec 'timeout 2400 bash' $(XEN_TESTS)
 
 xen-lab: xen-image ## a shell in the dom0 of a Xen in emulation
 	$(Q)tests/xen/shell.sh
 
-.PHONY: xen-image check-xen xen-lab
+soak-xen: xen-image ## two Xen guests in a loop for SOAK_SECONDS
+	$(Q)XEN_SCENARIOS=together SOAK_SECONDS=$(SOAK_SECONDS) prove \
+		--exec 'timeout $(shell expr $(SOAK_SECONDS) + 1500) bash' tests/xen/xen.test
+
+.PHONY: soak-xen xen-image check-xen xen-lab
