@@ -50,7 +50,7 @@ mediator_start() {
 	local place=$1 extra
 	shift
 	extra=$(printf '%s\n' "$@")
-	on "$place" "mkdir -p /etc/gpu_mediator /run/gpu_mediator; cat >/etc/gpu_mediator/config.conf <<'END'
+	on "$place" "mkdir -p /etc/gpu_mediator /run/gpu_mediator /var/log; cat >/etc/gpu_mediator/config.conf <<'END'
 [mediator]
 log = $MEDIATOR_LOG
 pid_file = /run/gpu_mediator/gpu_mediator.pid
