@@ -235,7 +235,8 @@ xen_ports() {
 
 xen_processes() {
 	dom0 "cd /proc; for p in [0-9]*; do
-			[ ! -s \$p/cmdline ] || echo \$p \$(tr '\\0' ' ' <\$p/cmdline)
+			args=\$(tr '\\0' ' ' <\$p/cmdline)
+			[ -z \"\$args\" ] || echo \$p \$args
 		done 2>/dev/null"
 	printf '%s\n' "$VM_OUT"
 }
