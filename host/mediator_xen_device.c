@@ -472,6 +472,21 @@ static void follow(struct xen_device *d, uint32_t front, bool online)
 	}
 }
 
+/* Our directory of it, and that of its domain once it is empty: nobody else would. */
+static void remove_backend(struct xen_device *d)
+{
+	char domain[XENSTORE_PATH_MAX];
+	unsigned int n = 0;
+	char **names;
+
+	xs_rm(d->xs, XBT_NULL, d->back);
+	snprintf(domain, sizeof(domain), "backend/" VGPU_XS_DEVICE_TYPE "/%u", d->domid);
+	names = xs_directory(d->xs, XBT_NULL, domain, &n);
+	if (names && n == 0)
+		xs_rm(d->xs, XBT_NULL, domain);
+	free(names);
+}
+
 static enum xen_look look(struct xen_device *d)
 {
 	char generation[sizeof(d->generation)];
@@ -490,7 +505,7 @@ static enum xen_look look(struct xen_device *d)
 	rc = xenstore_read_number(d->xs, XBT_NULL, d->front, VGPU_XS_STATE, VGPU_XS_CLOSED, &front);
 	if (rc < 0 && !guest_lives(d)) {
 		log_info("%s: the guest is gone: its device is removed", d->owner.label);
-		xs_rm(d->xs, XBT_NULL, d->back);
+		remove_backend(d);
 		return XEN_LOOK_GONE;
 	}
 	follow(d, front, online);
