@@ -28,6 +28,7 @@
 #define GUEST 1
 #define FRONT "/local/domain/1/device/vgpu/0"
 #define BACK "/local/domain/0/backend/vgpu/1/0"
+#define BACK_OF_DOMAIN "/local/domain/0/backend/vgpu/1" /* goes with the last device */
 #define STEPS_MAX 60 /* below what the mediator looks at without a pause */
 #define WATCHES 8
 #define EVENTS 1024
@@ -235,7 +236,7 @@ bool xs_rm(struct xs_handle *h, xs_transaction_t t, const char *path)
 
 	(void)h;
 	full(whole, path);
-	MUST(strncmp(whole, BACK, strlen(BACK)) == 0 ||
+	MUST(strncmp(whole, BACK, strlen(BACK)) == 0 || strcmp(whole, BACK_OF_DOMAIN) == 0 ||
 	     strncmp(whole, FRONT "/channel-", strlen(FRONT "/channel-")) == 0);
 	if (!answers())
 		return false;
