@@ -15,8 +15,9 @@
 #   guest_destroy NAME             also one that has ended by itself
 #   domain_gone DOMID              nothing of it is left in Xen and XenStore
 #
-# NAME is also a VM's name for vm_run and run_is, and so is dom0. guest_start returns at once,
-# so start all guests, then wait. dom0 has eight places for guests at a time.
+# NAME is also a VM's name for vm_run and run_is, and so is dom0. guest_start returns at once.
+# Guests that boot at the same time share one emulated processor, and each exit of one waits for
+# the others: one after the other is faster. dom0 has eight places for guests at a time.
 #
 # What Xen knows, printed:
 #   xen_store                      the vgpu trees of XenStore, with permissions
@@ -57,7 +58,9 @@ xen_start() {
 		opts+=(-chardev "pipe,id=guest$i,path=$dir/guest$i"
 			-device "virtserialport,chardev=guest$i,name=vgpu.guest$i")
 	done
-	# Without smap: QEMU 7.2 checks it where dom0 returns to user mode.
+	# Without smap: QEMU 7.2 checks it where dom0 returns to user mode. One processor: two wait
+	# for each other's locks whenever one has no processor of the machine's to run on. The
+	# short rate limit lets dom0's device models answer at once.
 	vm_launch dom0 -machine q35 -smp ${XEN_CPUS:-1} -m 4096 -no-reboot \
 		-accel tcg,thread=multi,tb-size=512 -cpu max,+svm,+npt,-smap,-smep,-xsave \
 		-kernel "$XEN_DOM0/xen" \
@@ -86,9 +89,8 @@ xen_dm_args() {
 	printf '"%s", ' "${args[@]}" "${XEN_DM_ARGS[@]}"
 }
 
-# pci=noearly: without it, Linux looks for AGP bridges on 256 buses, each look an exit from
-# the guest.
-# xl's configuration of a guest, to stdout; what comes later wins.
+# xl's configuration of a guest, to stdout; what comes later wins. pci=noearly: without it, Linux
+# looks for AGP bridges on 256 buses, and each look leaves the guest.
 xen_config() { # NAME KIND [LINE...]
 	local name=$1 kind=$2
 	shift 2
@@ -141,7 +143,7 @@ guest_start() {
 	xen_place[$name]=$place
 	vm_outer[$name]=dom0
 	vm_open_agent "$name" "$VM_WORK/dom0/guest$place"
-	dom0 "mkdir -p /etc/xen /run/lab
+	dom0 "mkdir -p /run/lab
 		cat >/etc/xen/$name.cfg <<'END'
 $config
 END
@@ -171,7 +173,8 @@ guest_wait_ready() {
 			continue
 		fi
 		vm_alive "$name" || break
-		dom0 "rc=\$(cat /run/lab/$name.rc 2>/dev/null); exit \${rc:-0}" || break
+		dom0 "cat /run/lab/$name.rc"
+		[ "${VM_OUT:-0}" = 0 ] || break
 	done
 	diag "guest $name: not ready"
 	guest_diag "$name"
