@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "private.h"
+#include "../common/decimal.h"
 #include "../common/errors.h"
 #include "../protocol/vgpu_xenstore.h"
 
@@ -103,20 +104,11 @@ int store_read(struct store *s, xs_transaction_t t, const char *dir, const char 
 
 bool store_parse_number(const char *text, uint32_t min, uint32_t max, uint32_t *out)
 {
-	uint64_t v = 0;
+	uint32_t v;
 
-	if (!*text || (text[0] == '0' && text[1]))
+	if (!decimal_parse(text, max, &v) || v < min)
 		return false;
-	for (; *text; text++) {
-		if (*text < '0' || *text > '9')
-			return false;
-		v = v * 10 + (uint64_t)(*text - '0');
-		if (v > max)
-			return false;
-	}
-	if (v < min)
-		return false;
-	*out = (uint32_t)v;
+	*out = v;
 	return true;
 }
 

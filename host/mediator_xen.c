@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../common/decimal.h"
 #include "log.h"
 #include "mediator_xen_device.h"
 
@@ -112,7 +113,7 @@ static bool for_numbers(struct xen_service *s, const char *path, uint32_t max, u
 	if (!names)
 		return errno == ENOENT || errno == EACCES;
 	for (unsigned int i = 0; i < n; i++)
-		if (xenstore_parse_number(names[i], max, &number) == 0)
+		if (decimal_parse(names[i], max, &number))
 			each(s, outer, number);
 	free(names);
 	return true;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/decimal.h"
 #include "../common/errors.h"
 #include "../protocol/vgpu_channel.h"
 #include "../protocol/vgpu_errors.h"
@@ -68,16 +69,16 @@ static void set_state(struct xen_device *d, enum vgpu_xs_state state)
 
 /* ---- a channel's nodes ---- */
 
-/* Ours, anew: the number's last use must not show through. */
-static void write_channel(struct xen_device *d, uint32_t k, enum vgpu_xs_state state, int32_t error,
-			  const char *text)
+/* What a transaction does to the nodes of channel @k. 0 or a negative errno: nothing is kept. */
+typedef int transaction_body(struct xen_device *d, xs_transaction_t t, uint32_t k,
+			     const void *opaque);
+
+/* Run @body, again where somebody was faster; failures are logged as @what. */
+static void transact(struct xen_device *d, uint32_t k, transaction_body *body, const void *opaque,
+		     const char *what)
 {
-	const struct xen_claim *claim = &d->channel[k].claim;
-	char dir[XENSTORE_PATH_MAX], node[24];
 	int rc = -EAGAIN;
 
-	channel_node(node, k);
-	channel_dir(d->back, k, dir);
 	for (int i = 0; i < TRANSACTION_TRIES && rc == -EAGAIN; i++) {
 		xs_transaction_t t = xs_transaction_start(d->xs);
 
@@ -85,18 +86,43 @@ static void write_channel(struct xen_device *d, uint32_t k, enum vgpu_xs_state s
 			rc = -errno;
 			break;
 		}
-		rc = xenstore_remove(d->xs, t, d->back, node);
-		if (rc == 0)
-			rc = xenstore_write(d->xs, t, dir, VGPU_XS_ID, "%s", claim->id);
-		if (rc == 0 && error)
-			rc = xenstore_write(d->xs, t, dir, VGPU_XS_ERROR, "%d %s", error, text);
-		if (rc == 0)
-			rc = xenstore_write(d->xs, t, dir, VGPU_XS_STATE, "%d", (int)state);
+		rc = body(d, t, k, opaque);
 		if (!xs_transaction_end(d->xs, t, rc < 0) && rc == 0)
 			rc = -errno;
 	}
 	if (rc < 0)
-		complain(d, "write a channel's state", rc);
+		complain(d, what, rc);
+}
+
+struct channel_news {
+	enum vgpu_xs_state state;
+	int32_t error;
+	const char *text;
+};
+
+static int write_body(struct xen_device *d, xs_transaction_t t, uint32_t k, const void *opaque)
+{
+	const struct channel_news *news = opaque;
+	char dir[XENSTORE_PATH_MAX], node[24];
+	int rc = xenstore_remove(d->xs, t, d->back, channel_node(node, k));
+
+	channel_dir(d->back, k, dir);
+	if (rc == 0)
+		rc = xenstore_write(d->xs, t, dir, VGPU_XS_ID, "%s", d->channel[k].claim.id);
+	if (rc == 0 && news->error)
+		rc = xenstore_write(d->xs, t, dir, VGPU_XS_ERROR, "%d %s", news->error, news->text);
+	if (rc == 0)
+		rc = xenstore_write(d->xs, t, dir, VGPU_XS_STATE, "%d", (int)news->state);
+	return rc;
+}
+
+/* Ours, anew: the number's last use must not show through. */
+static void write_channel(struct xen_device *d, uint32_t k, enum vgpu_xs_state state, int32_t error,
+			  const char *text)
+{
+	const struct channel_news news = { state, error, text };
+
+	transact(d, k, write_body, &news, "write a channel's state");
 }
 
 static void remove_channel(struct xen_device *d, uint32_t k)
@@ -108,33 +134,24 @@ static void remove_channel(struct xen_device *d, uint32_t k)
 		complain(d, "remove a channel", rc);
 }
 
-/* Both sides' nodes of a use whose program is dead; the guest may have taken the number again. */
-static void bury_channel(struct xen_device *d, uint32_t k, const char *id)
+static int bury_body(struct xen_device *d, xs_transaction_t t, uint32_t k, const void *opaque)
 {
 	char dir[XENSTORE_PATH_MAX], node[24], now[VGPU_XS_ID_CHARS + 1];
-	int rc = -EAGAIN;
+	const char *id = opaque;
+	int rc = 0;
 
 	channel_node(node, k);
 	channel_dir(d->front, k, dir);
-	for (int i = 0; i < TRANSACTION_TRIES && rc == -EAGAIN; i++) {
-		xs_transaction_t t = xs_transaction_start(d->xs);
+	if (xenstore_read_text(d->xs, t, dir, VGPU_XS_ID, now, sizeof(now)) == 0 &&
+	    strcmp(now, id) == 0)
+		rc = xenstore_remove(d->xs, t, d->front, node);
+	return rc < 0 ? rc : xenstore_remove(d->xs, t, d->back, node);
+}
 
-		if (!t) {
-			rc = -errno;
-			break;
-		}
-		rc = xenstore_read_text(d->xs, t, dir, VGPU_XS_ID, now, sizeof(now));
-		if (rc == 0 && strcmp(now, id) == 0)
-			rc = xenstore_remove(d->xs, t, d->front, node);
-		else
-			rc = 0;
-		if (rc == 0)
-			rc = xenstore_remove(d->xs, t, d->back, node);
-		if (!xs_transaction_end(d->xs, t, rc < 0) && rc == 0)
-			rc = -errno;
-	}
-	if (rc < 0)
-		complain(d, "remove a dead program's channel", rc);
+/* Both sides' nodes of a use whose program is dead; the guest may have taken the number again. */
+static void bury_channel(struct xen_device *d, uint32_t k, const char *id)
+{
+	transact(d, k, bury_body, id, "remove a dead program's channel");
 }
 
 /* ---- channels ---- */
@@ -364,7 +381,7 @@ static int list_channels(const struct xen_device *d, bool seen[VGPU_XS_CHANNELS_
 		return errno ? -errno : -EIO;
 	for (unsigned int i = 0; i < n; i++)
 		if (strncmp(names[i], VGPU_XS_CHANNEL_PREFIX, prefix) == 0 &&
-		    xenstore_parse_number(names[i] + prefix, VGPU_XS_CHANNELS_MAX - 1, &k) == 0)
+		    decimal_parse(names[i] + prefix, VGPU_XS_CHANNELS_MAX - 1, &k))
 			seen[k] = true;
 	free(names);
 	return 0;

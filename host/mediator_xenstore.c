@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/decimal.h"
+
 static int join(char out[XENSTORE_PATH_MAX], const char *dir, const char *leaf)
 {
 	int n = snprintf(out, XENSTORE_PATH_MAX, "%s/%s", dir, leaf);
@@ -52,30 +54,15 @@ int xenstore_read_text(struct xs_handle *xs, xs_transaction_t t, const char *dir
 	return rc;
 }
 
-int xenstore_parse_number(const char *text, uint32_t max, uint32_t *out)
-{
-	uint64_t n = 0;
-
-	if (!*text || (text[0] == '0' && text[1]))
-		return -EINVAL;
-	for (; *text; text++) {
-		if (*text < '0' || *text > '9')
-			return -EINVAL;
-		n = n * 10 + (uint64_t)(*text - '0');
-		if (n > max)
-			return -EINVAL;
-	}
-	*out = (uint32_t)n;
-	return 0;
-}
-
 int xenstore_read_number(struct xs_handle *xs, xs_transaction_t t, const char *dir,
 			 const char *leaf, uint32_t max, uint32_t *out)
 {
 	char text[16];
 	int rc = xenstore_read_text(xs, t, dir, leaf, text, sizeof(text));
 
-	return rc < 0 ? rc : xenstore_parse_number(text, max, out);
+	if (rc == 0 && !decimal_parse(text, max, out))
+		rc = -EINVAL;
+	return rc;
 }
 
 bool xenstore_exists(struct xs_handle *xs, const char *dir, const char *leaf)

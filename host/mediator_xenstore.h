@@ -36,7 +36,4 @@ __attribute__((format(printf, 5, 6))) int xenstore_write(struct xs_handle *xs, x
 /* Remove DIR/LEAF and all below. What is not there is removed already. 0 or a negative errno. */
 int xenstore_remove(struct xs_handle *xs, xs_transaction_t t, const char *dir, const char *leaf);
 
-/* "<digits>" without leading zeros, of at most @max; -EINVAL otherwise. */
-int xenstore_parse_number(const char *text, uint32_t max, uint32_t *out);
-
 #endif

@@ -15,7 +15,7 @@ HOST_PKGS := libevent_core inih libsystemd libseccomp $(XEN_PKGS)
 HOST_PKG_CFLAGS = $(eval HOST_PKG_CFLAGS := $$(shell $(PKG_CONFIG) --cflags $(HOST_PKGS)))$(HOST_PKG_CFLAGS)
 HOST_PKG_LIBS = $(eval HOST_PKG_LIBS := $$(shell $(PKG_CONFIG) --libs $(HOST_PKGS)))$(HOST_PKG_LIBS)
 CFLAGS_host = $(HOST_PKG_CFLAGS) \
-	-Iprotocol -DVGPU_CUDA_LIBRARY='"$(LIBDIR)/gpu_mediator/gpu_mediator_cuda.so"'
+	-Iprotocol -Icommon -DVGPU_CUDA_LIBRARY='"$(LIBDIR)/gpu_mediator/gpu_mediator_cuda.so"'
 
 all: $(MEDIATOR)
 

@@ -7,26 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "decimal.h"
 #include "vgpu_xenstore.h"
 
 #define DOMAINS "/local/domain"
-
-bool xen_parse(const char *text, uint32_t max, uint32_t *out)
-{
-	uint64_t n = 0;
-
-	if (!*text || strlen(text) > 10 || (text[0] == '0' && text[1]))
-		return false;
-	for (; *text; text++) {
-		if (*text < '0' || *text > '9')
-			return false;
-		n = n * 10 + (uint64_t)(*text - '0');
-	}
-	if (n > max)
-		return false;
-	*out = (uint32_t)n;
-	return true;
-}
 
 static void join(char path[XEN_PATH_BYTES], const char *leaf)
 {
@@ -73,7 +57,7 @@ uint32_t xen_read_state(struct xs_handle *xs, const char *path)
 	uint32_t state;
 
 	if (xen_read(xs, XBT_NULL, path, text, sizeof(text)) < 0 ||
-	    !xen_parse(text, VGPU_XS_CLOSED, &state))
+	    !decimal_parse(text, VGPU_XS_CLOSED, &state))
 		return VGPU_XS_UNKNOWN;
 	return state;
 }
@@ -132,7 +116,7 @@ static int find_by_name(struct xs_handle *xs, const char *name, uint32_t *domid)
 	for (unsigned int i = 0; i < n; i++) {
 		char path[XEN_PATH_BYTES], *text;
 
-		if (!xen_parse(ids[i], XEN_DOMID_MAX, &id))
+		if (!decimal_parse(ids[i], XEN_DOMID_MAX, &id))
 			continue;
 		snprintf(path, sizeof(path), DOMAINS "/%u/name", id);
 		text = xs_read(xs, XBT_NULL, path, NULL);
@@ -150,7 +134,7 @@ int xen_domain_find(struct xs_handle *xs, const char *text, uint32_t *domid)
 {
 	char uuid[XEN_UUID_CHARS + 1];
 
-	if (!xen_parse(text, XEN_DOMID_MAX, domid))
+	if (!decimal_parse(text, XEN_DOMID_MAX, domid))
 		return find_by_name(xs, text, domid);
 	return *domid == 0 ? 0 : xen_domain_uuid(xs, XBT_NULL, *domid, uuid);
 }
@@ -189,7 +173,7 @@ static int numbers(struct xs_handle *xs, xs_transaction_t t, const char *path, u
 		return -ENOMEM;
 	}
 	for (unsigned int i = 0; i < n; i++)
-		if (xen_parse(names[i], max, &(*out)[*count]))
+		if (decimal_parse(names[i], max, &(*out)[*count]))
 			(*count)++;
 	free(names);
 	return 0;
@@ -244,7 +228,7 @@ int xen_devices(struct xs_handle *xs, xs_transaction_t t, struct xen_device **ou
 
 	/* A relative path is in the domain's own directory. */
 	if (rc == -EACCES && xen_read(xs, t, "domid", text, sizeof(text)) == 0 &&
-	    xen_parse(text, XEN_DOMID_MAX, &own))
+	    decimal_parse(text, XEN_DOMID_MAX, &own))
 		rc = devices_of(xs, t, own, &list);
 	for (unsigned int i = 0; rc == 0 && i < nr; i++)
 		rc = devices_of(xs, t, domains[i], &list);

@@ -30,9 +30,6 @@ struct xen_device {
 
 /* xen_lookup.c */
 
-/* Decimal digits only, no leading zeros, at most @max. */
-bool xen_parse(const char *text, uint32_t max, uint32_t *out);
-
 /*
  * The domain that @text names: a number, else a name.
  * -ESRCH: there is none. -ENOTUNIQ: several have that name.

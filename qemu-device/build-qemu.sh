@@ -59,7 +59,7 @@ FLAGS=(
 device_files() {
 	printf '%s\n' "$HERE"/*.c "$HERE"/*.h "$HERE"/meson.build "$HERE"/Kconfig \
 		"$HERE"/trace-events "$VGPU_TOP"/protocol/vgpu_{version,errors,pci,socket,xenstore}.h \
-		"$VGPU_TOP"/host/xen_{nodes,lookup}.c "$VGPU_TOP"/host/xen_nodes.h
+		"$VGPU_TOP"/host/xen_{nodes,lookup}.c "$VGPU_TOP"/host/xen_nodes.h "$VGPU_TOP"/common/decimal.h
 }
 
 test_files() {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "admin.h"
+#include "decimal.h"
 #include "vgpu_xenstore.h"
 
 #define ANSWER_MS 5000
@@ -148,7 +149,7 @@ int command_detach(struct admin *a, int argc, char **argv)
 	if (code != ADMIN_DONE)
 		return code;
 	/* What a domain that has gone left behind can be detached by its number. */
-	if (!xen_parse(argv[0], XEN_DOMID_MAX, &dev.domid) || find_backend(a, &dev) < 0)
+	if (!decimal_parse(argv[0], XEN_DOMID_MAX, &dev.domid) || find_backend(a, &dev) < 0)
 		code = admin_domain(a, argv[0], &dev.domid);
 	if (code != ADMIN_DONE)
 		return code;

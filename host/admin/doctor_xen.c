@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "decimal.h"
 #include "vgpu_xenstore.h"
 
 static bool read_line(const char *path, char *out, int size)
@@ -59,7 +60,7 @@ static bool own_domid(struct doctor *d)
 	char text[VGPU_XS_VALUE_MAX + 1];
 
 	return xen_read(d->a->xs, XBT_NULL, "domid", text, sizeof(text)) == 0 &&
-	       xen_parse(text, XEN_DOMID_MAX, &d->domid);
+	       decimal_parse(text, XEN_DOMID_MAX, &d->domid);
 }
 
 static void check_store(struct doctor *d)

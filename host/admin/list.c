@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "admin.h"
+#include "decimal.h"
 #include "vgpu_xenstore.h"
 
 #define ERROR_BYTES 256 /* of a channel's `error` that is shown */
@@ -52,8 +53,8 @@ static uint64_t channels_at(struct admin *a, bool front, const struct xen_device
 		uint32_t k;
 
 		if (!strncmp(names[i], VGPU_XS_CHANNEL_PREFIX, strlen(VGPU_XS_CHANNEL_PREFIX)) &&
-		    xen_parse(names[i] + strlen(VGPU_XS_CHANNEL_PREFIX), VGPU_XS_CHANNELS_MAX - 1,
-			      &k))
+		    decimal_parse(names[i] + strlen(VGPU_XS_CHANNEL_PREFIX),
+				  VGPU_XS_CHANNELS_MAX - 1, &k))
 			set |= 1ull << k;
 	}
 	free(names);
@@ -75,7 +76,7 @@ static void add_parsed(json_object *o, const char *key, const char *text)
 {
 	uint32_t n;
 
-	if (xen_parse(text, UINT32_MAX, &n))
+	if (decimal_parse(text, UINT32_MAX, &n))
 		add_number(o, key, n);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "admin.h"
+#include "decimal.h"
 #include "vgpu_xenstore.h"
 
 /* Which options belong to a command. */
@@ -82,7 +83,7 @@ static int parse_options(struct admin *a, int argc, char **argv)
 			break;
 		case 'n':
 			a->device_set = true;
-			if (!xen_parse(optarg, VGPU_XS_DEVICES_MAX - 1, &a->device))
+			if (!decimal_parse(optarg, VGPU_XS_DEVICES_MAX - 1, &a->device))
 				return admin_usage(a, "--device: \"%s\" is no number from 0 to %u",
 						   admin_safe(optarg), VGPU_XS_DEVICES_MAX - 1);
 			break;

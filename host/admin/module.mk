@@ -6,7 +6,7 @@
 ADMIN := $(B)/host/vgpu-admin
 ADMIN_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard host/admin/*.c) $(XEN_NODES_SRCS) \
 	host/mediator_config.c host/mediator_config_file.c host/log.c)
-CFLAGS_host_admin := -Iprotocol
+CFLAGS_host_admin := -Iprotocol -Icommon
 
 $(ADMIN): $(ADMIN_OBJS)
 	$(call say,LD)

@@ -5,7 +5,7 @@ XEN_STORE_TEST := $(B)/tests/unit/xen_store
 XENSTORED_HOST := $(B)/tests/unit/xenstored_host.so
 XEN_UNIT_TESTS := tests/unit/xen_nodes.sh tests/unit/xen_admin.sh
 
-$(XEN_STORE_TEST).o: CFLAGS_tests_unit += -Iprotocol
+$(XEN_STORE_TEST).o: CFLAGS_tests_unit += -Iprotocol -Icommon
 $(XEN_STORE_TEST): $(XEN_STORE_TEST).o $(XEN_NODES_SRCS:%.c=$(B)/%.o)
 	$(call say,LD)
 	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) -Wl,--wrap=xs_transaction_end -lxenstore -lcmocka

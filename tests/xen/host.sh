@@ -105,11 +105,6 @@ nodes() {
 	printf '%s\n' "$VM_OUT"
 }
 
-channel_nodes() { # DOMID
-	dom0 root "xenstore-ls -f /local/domain | grep -cE '/device/vgpu/0/channel-[0-9]+ |/backend/vgpu/$1/0/channel-[0-9]+ '"
-	echo "${VM_OUT:-0}"
-}
-
 # Of one guest: both sides' nodes.
 channel_nodes_are() { # NAME COUNT
 	local id
