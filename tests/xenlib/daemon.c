@@ -58,14 +58,17 @@ static void xs_path(struct sockaddr_un *a, uint32_t id)
 	snprintf(a->sun_path, sizeof(a->sun_path), "%.90s.xs.%u", socket_path, id);
 }
 
+/* The name appears once connecting to it works: who waits for the file need not try twice. */
 static struct conn *listen_at(const struct sockaddr_un *a, int type)
 {
 	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un hidden = { .sun_family = AF_UNIX };
 	struct conn *c;
 
-	unlink(a->sun_path);
-	if (fd < 0 || bind(fd, (const struct sockaddr *)a, sizeof(*a)) < 0 ||
-	    listen(fd, CONNS_MAX) < 0) {
+	snprintf(hidden.sun_path, sizeof(hidden.sun_path), "%.100s.new", a->sun_path);
+	unlink(hidden.sun_path);
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&hidden, sizeof(hidden)) < 0 ||
+	    listen(fd, CONNS_MAX) < 0 || rename(hidden.sun_path, a->sun_path) < 0) {
 		fprintf(stderr, "xenlibd: listen at %s: %s\n", a->sun_path, strerror(errno));
 		if (fd >= 0)
 			close(fd);
