@@ -35,12 +35,13 @@ open_rate = 0
 END
 "$build/host/gpu_mediator" --foreground --config "$dir/config" 2>"$dir/stderr" &
 mediator=$!
+listening() { grep -qs 'client socket .*: listening' "$dir/log"; }
 for ((i = 0; i < 300; i++)); do
-	[ -S "$dir/client.sock" ] && break
+	listening && break
 	kill -0 "$mediator" 2>/dev/null || break
 	sleep 0.1
 done
-if [ ! -S "$dir/client.sock" ]; then
+if ! listening; then
 	echo "Bail out! the mediator does not start"
 	sed 's/^/# /' "$dir/stderr" "$dir/log" >&2
 	exit 1

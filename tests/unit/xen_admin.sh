@@ -217,7 +217,7 @@ ok $? "doctor: no mediator"
 mediator_pid=$!
 helpers+=("$mediator_pid")
 for _ in {1..100}; do
-	[ -S "$tmp/c.sock" ] && break
+	grep -qs 'client socket .*: listening' "$tmp/m.log" && break
 	sleep 0.1
 done
 run doctor --config "$tmp/conf"
