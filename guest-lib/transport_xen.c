@@ -28,6 +28,7 @@
 #include "regs.h"
 #include "xen_channel.h"
 #include "xen_pages.h"
+#include "xen_port.h"
 #include "../common/errors.h"
 
 #define REACT_MS 10000      /* in which a mediator that lives has seen a new channel */
@@ -351,9 +352,19 @@ static void let_the_worker_go(struct xen_transport *x)
 		xen_wait(&x->base, WORKER_LOOK_MS);
 }
 
+static bool restored(struct xen_transport *x)
+{
+	struct cause ignored = { "" };
+	uint32_t domid;
+
+	return x->store.xs && xen_own_domid(&x->store, &domid, &ignored) == 0 &&
+	       domid != x->device.domid;
+}
+
 static void xen_close(struct transport *t, bool orderly)
 {
 	struct xen_transport *x = of(t);
+	bool was_restored = x->evtchn && restored(x);
 
 	(void)orderly; /* the nodes go either way: who else would remove them? */
 	if (x->store.xs)
@@ -364,7 +375,7 @@ static void xen_close(struct transport *t, bool orderly)
 	fork_guard_leave(&x->guarded);
 	xen_pages_close(&x->pages); /* signals the port, so before that */
 	if (x->evtchn)
-		xenevtchn_close(x->evtchn);
+		xen_port_close(x->evtchn, x->port, x->device.backend_id, was_restored, t->log);
 	store_close(&x->store);
 	fork_guard_unlock();
 	free(x);

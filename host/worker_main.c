@@ -289,8 +289,11 @@ static int attach(struct worker *w, const int *fds, uint32_t nfds, char *why, si
 	}
 	set_up_rings(w);
 	set_up_commands(w);
-	/* Polling on the only processor would keep the guest from sending what it waits for. */
-	if (sysconf(_SC_NPROCESSORS_ONLN) == 1)
+	/*
+	 * Polling on the only processor would keep the guest from sending what it waits for. Under
+	 * Xen a domain's processors are its own.
+	 */
+	if (sysconf(_SC_NPROCESSORS_ONLN) == 1 && w->assign.transport != WORKER_TRANSPORT_XEN)
 		w->assign.spin_us = 0;
 	if (w->geometry.window_bytes)
 		rc = w->ops->window(w->backend, w->commands.window, w->geometry.window_bytes);

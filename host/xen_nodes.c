@@ -364,7 +364,7 @@ static int attach_fn(struct xs_handle *xs, xs_transaction_t t, const struct xen_
 int xen_nodes_attach(struct xs_handle *xs, const struct xen_device *dev, struct xen_attached *out)
 {
 	memset(out, 0, sizeof(*out));
-	if (dev->domid == dev->backend || dev->number >= VGPU_XS_DEVICES_MAX)
+	if (dev->domid == 0 || dev->domid == dev->backend || dev->number >= VGPU_XS_DEVICES_MAX)
 		return -EINVAL;
 	return transaction(xs, dev, attach_fn, out);
 }

@@ -75,7 +75,8 @@ struct xen_attached {
 /*
  * Attach: write all nodes, or repair them where some are missing or wrong.
  * -ESRCH: guest or backend's domain does not exist; -EBUSY: another backend has it; -EAGAIN:
- * XenStore was too busy; -EINVAL: a domain cannot serve itself.
+ * XenStore was too busy; -EINVAL: the domain is its own backend, or domain 0: Linux restricts no
+ * event channels to that one.
  */
 int xen_nodes_attach(struct xs_handle *xs, const struct xen_device *dev, struct xen_attached *out);
 

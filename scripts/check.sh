@@ -10,7 +10,7 @@ cd "$VGPU_TOP" || exit 1
 
 "$VGPU_TOP/scripts/deps.sh" test || exit 1
 
-suites=(format build unit san-address san-thread model conformance faults fuzz qtest vm soak)
+suites=(format build unit san-address san-thread model conformance faults fuzz qtest vm xen soak)
 [ -z "${CHECK_SUITES:-}" ] || read -ra suites <<<"$CHECK_SUITES"
 
 logs=$VGPU_TOP/build/check

@@ -89,6 +89,7 @@ usage --backend-domain detach web -b 7
 usage --config attach web --config /x
 usage --nonsense --nonsense
 usage "serve itself" attach driver -b driver
+usage "domain 0 cannot be a guest" attach 0 -b driver
 run --help
 expect 0 "doctor" "" "--help lists the commands"
 run --version

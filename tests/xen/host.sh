@@ -4,7 +4,7 @@
 # What the scenarios share: the mediator in dom0 or in a driver domain, what a guest costs the
 # host, results. Source it after lab.sh.
 #
-# A place is "dom0" or a guest's name.
+# A place is "dom0" or a guest's name; $guests are those that dom0 serves.
 
 MEDIATOR_LOG=/var/log/gpu_mediator.log
 declare -A mediator_pid
@@ -83,6 +83,11 @@ mediator_log_end() {
 }
 
 mediator_signal() { # PLACE SIGNAL
+	on "$1" "kill -$2 ${mediator_pid[$1]}"
+}
+
+# And until it has ended.
+mediator_end() { # PLACE SIGNAL
 	on "$1" "kill -$2 ${mediator_pid[$1]}; for i in \$(seq 100); do test -d /proc/${mediator_pid[$1]} || break; sleep 0.1; done
 		! test -d /proc/${mediator_pid[$1]}"
 }
@@ -117,9 +122,9 @@ channel_nodes_are() { # NAME COUNT
 resources() {
 	dom0 root "echo workers \$(pgrep -c -x vgpu-worker) ports \$(grep -c evtchn:vgpu-worker /proc/interrupts) \
 nodes \$(xenstore-ls -f /local/domain | grep -cE '/channel-[0-9]+ ')"
-	local text=$VM_OUT id
-	for id in "$(guest_domid alpha)" "$(guest_domid beta)"; do
-		text+=" grants $(xen_grants "$id")"
+	local text=$VM_OUT guest
+	for guest in $guests; do
+		text+=" grants $(xen_grants "$(guest_domid "$guest")")"
 	done
 	printf '%s\n' "$text"
 }
@@ -129,6 +134,12 @@ resources_are() {
 }
 
 # ---- programs in guests ----
+
+# udev has made Xen's devices and the nodes in /dev usable.
+guest_is_ready() { # NAME
+	guest_is "$1" root "for i in \$(seq 300); do test -e /dev/xen/gntalloc && ls -l /dev/xen/xenbus | grep -q vgpu && exit 0
+		usleep 100000; done; ls -l /dev/xen; exit 1" 0 '' "$1: udev makes it ready"
+}
 
 # client NAME MODE: in the background, up to the point where it says "open".
 client() {
@@ -159,6 +170,14 @@ guest_restore() {
 
 guest_reboot() {
 	guest_send "$1" root "reboot -f"
+	guest_wait_ready "$1"
+}
+
+# Another kernel of its own, without a word to anybody.
+guest_kexec() {
+	guest_run "$1" root "kexec -l /boot/vmlinuz --initrd=/boot/initrd --reuse-cmdline"
+	[ "$VM_RC" = 0 ] || diag "kexec -l: $VM_OUT$VM_ERR"
+	guest_send "$1" root "kexec -e"
 	guest_wait_ready "$1"
 }
 

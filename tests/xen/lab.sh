@@ -6,8 +6,10 @@
 #
 #   xen_start [QEMU OPTION...]     boot Xen and dom0, wait for dom0's agent
 #   dom0 [USER] COMMAND            run there (root); VM_RC, VM_OUT, VM_ERR as vm_run sets them
-#   guest_start NAME hvm|pvh|driver [LINE...]
-#                                  create a domain; LINEs of xl's configuration win over ours
+#   guest_start NAME hvm|pvh|driver|kexec [LINE...]
+#                                  create a domain; LINEs of xl's configuration win over ours.
+#                                  driver is PVH and can run a mediator; kexec is HVM and has a
+#                                  kernel and an initramfs in /boot
 #   guest_wait_ready NAME          its agent is there: after the start, after a reboot or restore
 #   guest_run NAME USER COMMAND    as vm_run
 #   guest_send, guest_receive      as vm_send and vm_receive: guests can run at the same time
@@ -81,9 +83,9 @@ dom0() {
 
 # QEMU's arguments in an HVM guest's configuration: kernel and initramfs, put where
 # hvm_start.S expects them, and the device.
-xen_dm_args() {
-	local args=(-device loader,file=/lab/vmlinux -device loader,file=/lab/guest.img,addr=0x6000000,force-raw=on
-		-device "loader,addr=0x5fff000,data=$XEN_INITRD_BYTES,data-len=4")
+xen_dm_args() { # IMAGE
+	local args=(-device loader,file=/lab/vmlinux -device "loader,file=/lab/$1,addr=0x6000000,force-raw=on"
+		-device "loader,addr=0x5fff000,data=$(stat -c %s "$XEN_IMAGES/$1"),data-len=4")
 	[ "${XEN_DEVICE:-}" = none ] ||
 		args+=(-device "vgpu-stub,id=vgpu0,addr=0x4${XEN_DEVICE:+,$XEN_DEVICE}")
 	printf '"%s", ' "${args[@]}" "${XEN_DM_ARGS[@]}"
@@ -92,8 +94,11 @@ xen_dm_args() {
 # xl's configuration of a guest, to stdout; what comes later wins. pci=noearly: without it, Linux
 # looks for AGP bridges on 256 buses, and each look leaves the guest.
 xen_config() { # NAME KIND [LINE...]
-	local name=$1 kind=$2
+	local name=$1 kind=$2 image=guest.img
 	shift 2
+	case $kind in
+	kexec | driver) image=$kind.img ;;
+	esac
 	cat <<-END
 		name = "$name"
 		vcpus = 1
@@ -103,21 +108,21 @@ xen_config() { # NAME KIND [LINE...]
 		cmdline = "console=hvc0 quiet panic=1 mitigations=off pci=noearly cryptomgr.notests nowatchdog vgpu.name=$name vgpu.agent=/dev/hvc0 ${XEN_APPEND:-}"
 	END
 	case $kind in
-	hvm)
+	hvm | kexec)
 		cat <<-END
 			type = "hvm"
 			kernel = "/lab/hvm.boot"
 			vga = "none"
 			nographic = 1
 			device_model_override = "/usr/libexec/vgpu/qemu-system-x86_64"
-			device_model_args_hvm = [ $(xen_dm_args) ]
+			device_model_args_hvm = [ $(xen_dm_args $image) ]
 		END
 		;;
 	pvh | driver)
 		cat <<-END
 			type = "pvh"
 			kernel = "/lab/vmlinux"
-			ramdisk = "/lab/$([ "$kind" = driver ] && echo driver || echo guest).img"
+			ramdisk = "/lab/$image"
 		END
 		;;
 	*) bail "guest $name: kind $kind: unknown" ;;

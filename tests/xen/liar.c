@@ -5,9 +5,10 @@
  *
  *   vgpu-liar CASE...    run the cases, or all of them; a line each:
  *                          CASE: <error node of the backend>, or what the mediator did
- *   vgpu-liar toggle N   write random states N times, device's and channels', then
- *                        put things right
+ *   vgpu-liar toggle N   write random states N times, device's and channels', from several
+ *                        processes; then put things right
  *   vgpu-liar storm S    ring for nothing as fast as it can, S seconds
+ *   vgpu-liar compute S  the same without ringing: what its processor time costs others
  *   vgpu-liar list       the names of the cases
  *
  * Exit code 0: every case ended as the mediator's side should end it, with an error that it wrote.
@@ -20,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include <xenevtchn.h>
@@ -98,6 +100,34 @@ static void write_node(struct liar *l, xs_transaction_t t, const char *dir, cons
 	xs_write(l->xs, t, path, value, (unsigned int)strlen(value));
 }
 
+/* Write the device's state, until the mediator's is @back. */
+static bool device_state(struct liar *l, const char *front, int back)
+{
+	const struct timespec pause = { .tv_nsec = 20000000 };
+	time_t end = time(NULL) + WAIT_S;
+	char *text;
+
+	write_node(l, XBT_NULL, FRONT, VGPU_XS_STATE, front);
+	while ((text = read_node(l, l->back, VGPU_XS_STATE)), !text || atoi(text) != back) {
+		if (time(NULL) > end)
+			return false;
+		nanosleep(&pause, NULL);
+	}
+	return true;
+}
+
+/* No channel is looked at before some program has opened the device. */
+static void open_device(struct liar *l)
+{
+	char *text = read_node(l, FRONT, VGPU_XS_STATE);
+
+	if (text && atoi(text) == VGPU_XS_CONNECTED)
+		return;
+	if (!device_state(l, "3", VGPU_XS_CONNECTED))
+		die("open the device");
+	write_node(l, XBT_NULL, FRONT, VGPU_XS_STATE, "4");
+}
+
 static void open_all(struct liar *l)
 {
 	char *text;
@@ -116,6 +146,7 @@ static void open_all(struct liar *l)
 	l->backend_id = (uint32_t)strtoul(text, NULL, 10);
 	snprintf(l->back, sizeof(l->back), "/local/domain/%u/backend/vgpu/%u/0", l->backend_id,
 		 l->domid);
+	open_device(l);
 }
 
 /* ---- the channel ---- */
@@ -282,11 +313,24 @@ static void lie_own_refs(struct liar *l)
 	l->header->grants[5] = other;
 }
 
-/* Numbers as the neighbour has them: in this guest's table they are somebody else's or nobody's. */
+static bool is_ours(const struct liar *l, uint32_t ref)
+{
+	for (uint32_t i = 0; i < PAGES; i++)
+		if (l->refs[i] == ref)
+			return true;
+	return ref == l->presence_ref;
+}
+
+/* Numbers that a neighbour with many channels has, and this guest has not. */
 static void lie_foreign_refs(struct liar *l)
 {
-	for (uint32_t i = 0; i < PAGES - 1; i++)
-		l->header->grants[i] = 9 + i;
+	uint32_t ref = 1000;
+
+	for (uint32_t i = 0; i < PAGES - 1; i++, ref++) {
+		while (is_ours(l, ref))
+			ref++;
+		l->header->grants[i] = ref;
+	}
 }
 
 static void lie_freed_refs(struct liar *l)
@@ -355,10 +399,11 @@ static void lie_port_text(struct liar *l)
 	snprintf(l->event_channel, sizeof(l->event_channel), "-1");
 }
 
+/* XenStore takes no more than 2048 bytes, permissions and its own header counted. */
 static void lie_long_node(struct liar *l)
 {
-	memset(l->ring_ref, '7', 2040);
-	l->ring_ref[2040] = '\0';
+	memset(l->ring_ref, '7', 2000);
+	l->ring_ref[2000] = '\0';
 }
 
 static void lie_state_text(struct liar *l)
@@ -515,39 +560,26 @@ static int run_case(struct liar *l, size_t i)
 /* The device is the kernel's to reset; do as it does. */
 static int put_right(struct liar *l)
 {
-	static const struct {
-		const char *front;
-		int back;
-	} steps[] = { { "5", 5 }, { "6", 6 }, { "1", 2 } };
-	const struct timespec pause = { .tv_nsec = 20000000 };
-
-	for (size_t i = 0; i < 3; i++) {
-		time_t end = time(NULL) + WAIT_S;
-		char *text;
-
-		write_node(l, XBT_NULL, FRONT, VGPU_XS_STATE, steps[i].front);
-		while ((text = read_node(l, l->back, VGPU_XS_STATE)),
-		       !text || atoi(text) != steps[i].back) {
-			if (time(NULL) > end) {
-				printf("state %s: the mediator's is %s\n", steps[i].front,
-				       text ? text : "none");
-				return 1;
-			}
-			nanosleep(&pause, NULL);
-		}
-	}
-	return 0;
+	if (device_state(l, "5", 5) && device_state(l, "6", 6) && device_state(l, "1", 2))
+		return 0;
+	printf("the device is not put right\n");
+	return 1;
 }
 
-static int toggle(struct liar *l, long n)
+/* Several at once: one write at a time would spend the time waiting for XenStore. */
+#define TOGGLERS 8
+
+static void toggle_some(struct liar *l, long n)
 {
 	static const char *const states[] = { "0", "1", "2",  "3",    "4", "5",
 					      "6", "7", "-1", "four", "",  "4294967300" };
 	const size_t count = sizeof(states) / sizeof(states[0]);
 
-	make_channel(l);
-	claim(l);
-	while (n--) {
+	l->xs = xs_open(0);
+	if (!l->xs)
+		die("open XenStore");
+	srandom((unsigned int)(time(NULL) ^ getpid()));
+	while (n-- > 0) {
 		const char *state = states[(size_t)random() % count];
 
 		if (random() % 3 == 0)
@@ -555,11 +587,32 @@ static int toggle(struct liar *l, long n)
 		else
 			set_state(l, state);
 	}
-	drop_channel(l);
-	return put_right(l);
 }
 
-static int storm(struct liar *l, long seconds)
+static int toggle(struct liar *l, long n)
+{
+	int status, failed = 0;
+
+	make_channel(l);
+	claim(l);
+	for (int i = 0; i < TOGGLERS; i++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			die("fork");
+		if (pid == 0) {
+			toggle_some(l, n / TOGGLERS);
+			_exit(0);
+		}
+	}
+	for (int i = 0; i < TOGGLERS; i++)
+		if (wait(&status) < 0 || status != 0)
+			failed = 1;
+	drop_channel(l);
+	return put_right(l) || failed;
+}
+
+static int storm(struct liar *l, long seconds, bool ring)
 {
 	time_t end = time(NULL) + seconds;
 	unsigned long rung = 0;
@@ -570,7 +623,7 @@ static int storm(struct liar *l, long seconds)
 		die("the channel was not served");
 	set_state(l, "4");
 	while (time(NULL) < end)
-		for (int i = 0; i < 64; i++, rung++)
+		for (int i = 0; ring && i < 64; i++, rung++)
 			xenevtchn_notify(l->evtchn, l->port);
 	printf("rang %lu times\n", rung);
 	drop_channel(l);
@@ -592,7 +645,9 @@ int main(int argc, char **argv)
 	if (argc == 3 && strcmp(argv[1], "toggle") == 0)
 		return toggle(&l, strtol(argv[2], NULL, 10));
 	if (argc == 3 && strcmp(argv[1], "storm") == 0)
-		return storm(&l, strtol(argv[2], NULL, 10));
+		return storm(&l, strtol(argv[2], NULL, 10), true);
+	if (argc == 3 && strcmp(argv[1], "compute") == 0)
+		return storm(&l, strtol(argv[2], NULL, 10), false);
 	for (size_t i = 0; i < CASES; i++) {
 		bool wanted = argc == 1;
 

@@ -26,6 +26,10 @@ image=$(dirname "$VM_KERNEL_FILE")
 cat "$image/base.cpio" "$image/mediator.cpio" "$out/overlay.cpio" "$build/vm/overlay.cpio" >"$out/driver.img"
 "$here/../vm/build-overlay.sh" "$out/guest.cpio" "$@"
 cat "$VM_INITRD" "$out/guest.cpio" >"$out/guest.img"
+# A guest that starts another kernel has what it then starts from.
+"$here/../vm/build-overlay.sh" "$out/kexec.cpio" "$image/vmlinuz:/boot/vmlinuz" "$out/guest.img:/boot/initrd"
+cat "$out/guest.img" "$out/kexec.cpio" >"$out/kexec.img"
+rm "$out/kexec.cpio"
 # See hvm_start.S: the kernel's setup code, with that behind it.
 sectors=$(od -An -tu1 -j $((0x1f1)) -N 1 "$image/vmlinuz")
 head -c $(((sectors + 1) * 512)) "$image/vmlinuz" | cat - "$build/tests/xen/hvm_start.bin" >"$out/hvm.boot"
@@ -33,11 +37,11 @@ head -c $(((sectors + 1) * 512)) "$image/vmlinuz" | cat - "$build/tests/xen/hvm_
 "$here/../vm/build-overlay.sh" --init "$here/dom0/init" "$out/ours.ext4" "${host[@]}" \
 	"$VM_QEMU/bin/qemu-system-x86_64:/usr/libexec/vgpu/qemu-system-x86_64" \
 	"$image/vmlinux:/lab/vmlinux" "$out/hvm.boot:/lab/hvm.boot" \
-	"$out/guest.img:/lab/guest.img" "$out/driver.img:/lab/driver.img"
+	"$out/guest.img:/lab/guest.img" "$out/driver.img:/lab/driver.img" "$out/kexec.img:/lab/kexec.img"
 
 cat >"$out/env" <<END
 . $build/vm/env
 XEN_DOM0=$dom0
 XEN_OURS=$out/ours.ext4
-XEN_INITRD_BYTES=$(stat -c %s "$out/guest.img")
+XEN_IMAGES=$out
 END

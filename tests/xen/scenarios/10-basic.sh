@@ -19,12 +19,14 @@ basic() { # NAME
 	pass "$1: no channel is left" within 5 channel_nodes_are "$1" 0
 }
 
-for guest in alpha beta; do
+for guest in $guests; do
 	basic $guest
 done
 
-guest_is alpha root "lspci -nnk -d 1af4:1111" 0 'Kernel driver in use: uio_pci_generic' \
-	"alpha: udev bound the stub device"
+for guest in alpha gamma; do
+	guest_is $guest root "lspci -nnk -d 1af4:1111" 0 'Kernel driver in use: uio_pci_generic' \
+		"$guest: udev bound the stub device"
+done
 guest_is alpha alice "vgpu-cli list" 0 'xen:0: usable' "alpha: list shows the device in XenStore"
 guest_is beta root "ls /sys/bus/pci/devices 2>/dev/null | wc -l" 0 '^0$' "beta has no PCI device"
 

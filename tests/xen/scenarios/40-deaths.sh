@@ -6,7 +6,7 @@ client beta loop
 before=$(resources)
 
 # A program, killed: idle, between commands, in a long command.
-for mode in idle loop "loop 3000000"; do
+for mode in idle loop "loop 1000000"; do
 	client alpha "$mode"
 	guest_is alpha alice 'kill -9 $(cat /tmp/pid)' 0 '' "alpha: killed -9"
 	pass "its channel is gone within 5 s, with all it cost" within 5 resources_are "$before" ||
@@ -32,9 +32,9 @@ is "$VM_OUT" open "and said nothing"
 guest_is beta alice 'kill $(cat /tmp/pid)' 0 '' "it is ended"
 
 # The mediator.
-client alpha "loop 3000000"
+client alpha "loop 1000000"
 client beta idle
-mediator_signal dom0 KILL
+mediator_end dom0 KILL
 mediator_start dom0
 guest_is alpha alice "$client_says" 0 'ended: VGPU_EDEVLOST after' "alpha: mediator killed -9 in a command: VGPU_EDEVLOST"
 like "$VM_OUT" 'opened again: nop: ok' "the same program opens again"

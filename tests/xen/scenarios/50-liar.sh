@@ -2,14 +2,17 @@
 # shellcheck shell=bash
 # beta lies, alpha works.
 
-p99() { # JSON of vgpu-cli bench
-	sed -n 's/.*"p99_us": *\([0-9.]*\).*/\1/p' <<<"$1" | head -n 1
+p99() { # of alpha's round trips, microseconds
+	guest_run alpha alice "vgpu-cli --json -n 500 -m sleeping bench"
+	is "$VM_RC" 0 "alpha: round trips while beta $1"
+	p99_us=$(sed -n 's/.*"p99_us": *\([0-9.]*\).*/\1/p' <<<"$VM_OUT" | head -n 1)
+}
+median() {
+	printf '%s\n' "$@" | sort -g | sed -n "$((($# + 1) / 2))p"
 }
 
 before=$(resources)
 VM_RUN_TIMEOUT=300
-guest_run alpha alice "vgpu-cli --json -n 2000 -m sleeping bench"
-quiet=$(p99 "$VM_OUT")
 client alpha loop
 
 guest_run beta root "vgpu-liar"
@@ -28,14 +31,24 @@ guest_is alpha alice 'kill -0 $(cat /tmp/pid) && cat /tmp/said' 0 '^open$' "alph
 is "$VM_OUT" open "and said nothing"
 guest_is alpha alice 'kill $(cat /tmp/pid)' 0 '' "it is ended"
 
-guest_send beta root "vgpu-liar storm 60"
-sleep 2
-guest_run alpha alice "vgpu-cli --json -n 2000 -m sleeping bench"
-stormy=$(p99 "$VM_OUT")
-is "$VM_RC" 0 "alpha: round trips while beta rings as fast as it can"
-guest_receive beta
-diag "beta $VM_OUT; p99 of alpha's round trips: quiet $quiet us, stormy $stormy us"
-pass "its p99 stays within 3 times" awk "BEGIN { exit !($stormy <= 3 * $quiet) }"
+# All guests share one emulated processor, so quiet is a beta that computes as busily as it rings.
+quiet=() stormy=()
+for round in 1 2 3; do
+	guest_send beta root "vgpu-liar compute 20"
+	sleep 2
+	p99 "computes"
+	quiet+=("$p99_us")
+	guest_receive beta
+	guest_send beta root "vgpu-liar storm 20"
+	sleep 2
+	p99 "rings as fast as it can"
+	stormy+=("$p99_us")
+	guest_receive beta
+	diag "beta $VM_OUT"
+done
+diag "p99 of alpha's round trips, us: quiet ${quiet[*]}, stormy ${stormy[*]}"
+pass "the median of its p99 stays within 3 times" \
+	awk "BEGIN { exit !($(median "${stormy[@]}") <= 3 * $(median "${quiet[@]}")) }"
 VM_RUN_TIMEOUT=
 place_is dom0 "kill -0 ${mediator_pid[dom0]}" 0 '' "the mediator lives"
 pass "workers, ports, nodes and grants are as before" within 10 resources_are "$before" || diag "before: $before; now: $(resources)"

@@ -4,7 +4,7 @@
 
 guest_start driver driver
 guest_wait_ready driver || bail "driver domain: boot failed"
-mediator_signal dom0 TERM
+mediator_end dom0 TERM
 guest_is alpha alice "vgpu-cli nop" 3 'mediator' "alpha: dom0's mediator has stopped: told"
 driver=$(guest_domid driver)
 place_is dom0 "vgpu-admin detach alpha" 0 '' "detach alpha from dom0"
@@ -21,14 +21,14 @@ pass "is logged in the driver domain, with domain, name and uuid" within 5 on dr
 	"grep -E 'domain $(guest_domid alpha) \"alpha\" \\([0-9a-f-]{36}\\): channel [0-9]+: message: it is alpha' $MEDIATOR_LOG"
 is "$(workers_serving dom0)" 0 "no worker serves in dom0"
 
-client alpha "loop 3000000"
+client alpha "loop 1000000"
 pass "one serves in the driver domain" within 5 workers_serving_are driver 1
 guest_is alpha alice 'kill -9 $(cat /tmp/pid)' 0 '' "alpha: its program is killed"
 pass "its worker is gone within 5 s" within 5 workers_serving_are driver 0
 pass "and its nodes" within 5 place_quiet dom0 "! xenstore-ls -f /local/domain | grep -E '/channel-[0-9]+ '"
 
 client alpha loop
-mediator_signal driver KILL
+mediator_end driver KILL
 mediator_start driver
 guest_is alpha alice "$client_says" 0 'ended: VGPU_EDEVLOST after' "alpha: the driver domain's mediator is killed: VGPU_EDEVLOST"
 like "$VM_OUT" 'opened again: nop: ok' "it opens again"
@@ -37,4 +37,4 @@ client alpha loop
 guest_destroy alpha
 pass "alpha destroyed: its worker is gone within 5 s" within 5 workers_serving_are driver 0
 pass "the driver domain removes what is left in XenStore" within 5 place_quiet dom0 "! xenstore-ls -f /local/domain/$driver/backend | grep /vgpu/"
-mediator_signal driver TERM
+mediator_end driver TERM
