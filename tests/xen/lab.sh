@@ -15,22 +15,16 @@
 #   guest_send, guest_receive      as vm_send and vm_receive: guests can run at the same time
 #   guest_domid NAME               its domain id
 #   guest_destroy NAME             also one that has ended by itself
-#   domain_gone DOMID              nothing of it is left in Xen and XenStore
 #
 # NAME is also a VM's name for vm_run and run_is, and so is dom0. guest_start returns at once.
 # Guests that boot at the same time share one emulated processor, and each exit of one waits for
 # the others: one after the other is faster. dom0 has eight places for guests at a time.
 #
 # What Xen knows, printed:
-#   xen_store                      the vgpu trees of XenStore, with permissions
 #   xen_grants DOMID               how many of its grants others have mapped; XenStore's and the
 #                                  console's are two
 #   xen_ports DOMID                its event channels that are in use, a line each
 #   xen_processes                  dom0's processes, a line each: pid, arguments
-#
-#   XEN_DEVICE=none                HVM guests without vgpu-stub, or properties added to it
-#   XEN_DM_ARGS=(...)              more arguments for QEMU, their device model
-#   XEN_APPEND                     more kernel command line for guests
 XEN_HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 XEN_TOP=$(cd "$XEN_HERE/../.." && pwd)
 XEN_ENV=${XEN_ENV:-$XEN_TOP/build/xen/env}
@@ -85,10 +79,9 @@ dom0() {
 # hvm_start.S expects them, and the device.
 xen_dm_args() { # IMAGE
 	local args=(-device loader,file=/lab/vmlinux -device "loader,file=/lab/$1,addr=0x6000000,force-raw=on"
-		-device "loader,addr=0x5fff000,data=$(stat -c %s "$XEN_IMAGES/$1"),data-len=4")
-	[ "${XEN_DEVICE:-}" = none ] ||
-		args+=(-device "vgpu-stub,id=vgpu0,addr=0x4${XEN_DEVICE:+,$XEN_DEVICE}")
-	printf '"%s", ' "${args[@]}" "${XEN_DM_ARGS[@]}"
+		-device "loader,addr=0x5fff000,data=$(stat -c %s "$XEN_IMAGES/$1"),data-len=4"
+		-device vgpu-stub,id=vgpu0,addr=0x4)
+	printf '"%s", ' "${args[@]}"
 }
 
 # xl's configuration of a guest, to stdout; what comes later wins. pci=noearly: without it, Linux
@@ -105,7 +98,7 @@ xen_config() { # NAME KIND [LINE...]
 		memory = 224
 		tsc_mode = "native"
 		cpuid = "host,rdtscp=0"
-		cmdline = "console=hvc0 quiet panic=1 mitigations=off pci=noearly cryptomgr.notests nowatchdog vgpu.name=$name vgpu.agent=/dev/hvc0 ${XEN_APPEND:-}"
+		cmdline = "console=hvc0 quiet panic=1 mitigations=off pci=noearly cryptomgr.notests nowatchdog vgpu.name=$name vgpu.agent=/dev/hvc0"
 	END
 	case $kind in
 	hvm | kexec)
@@ -202,10 +195,6 @@ guest_domid() {
 	dom0 "xl domid $1" && printf '%s\n' "$VM_OUT"
 }
 
-domain_gone() { # DOMID
-	dom0 "! xl domname $1 && ! xenstore-exists /local/domain/$1"
-}
-
 guest_destroy() {
 	local name=$1 fd rc
 	dom0 "kill \$(cat /run/lab/$name.relay); xl destroy $name"
@@ -215,17 +204,6 @@ guest_destroy() {
 	done
 	unset "vm_outer[$name]" "vm_agent_in[$name]" "vm_agent_out[$name]" "vm_partial[$name]" "xen_place[$name]"
 	return $rc
-}
-
-xen_store() {
-	dom0 "for d in \$(xenstore-list /local/domain); do
-			for t in device backend; do
-				xenstore-exists /local/domain/\$d/\$t/vgpu || continue
-				echo \"/local/domain/\$d/\$t/vgpu\"
-				xenstore-ls -p /local/domain/\$d/\$t/vgpu
-			done
-		done"
-	printf '%s\n' "$VM_OUT"
 }
 
 # Xen tells it on its console, one line a mapped grant, under a heading of the domain.

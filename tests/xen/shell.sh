@@ -20,7 +20,7 @@ $(xen_config $kind $kind)
 END"
 done
 cat <<-END
-	This is dom0 of Xen $(dom0 "xl info xen_version" && echo "$VM_OUT"), as root, on two emulated processors.
+	This is dom0 of Xen $(dom0 "xl info xen_version" && echo "$VM_OUT"), as root, on one emulated processor.
 	What is here was built from this tree: gpu_mediator, vgpu-admin, vgpu-cli, and the device model.
 
 	    xl create /etc/xen/hvm.cfg      a guest with vgpu-stub; also pvh.cfg, and driver.cfg, a driver domain

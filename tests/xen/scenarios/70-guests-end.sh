@@ -4,14 +4,18 @@
 
 before=$(resources)
 
-# Saved and restored.
-client beta "loop 1000000"
-guest_save beta
-pass "beta saved: its worker is gone within 5 s" within 5 workers_serving_are dom0 0
-guest_restore beta || bail "beta: did not come back from its file"
-place_is dom0 "vgpu-admin attach beta" 0 '' "beta, a domain of another number, is attached again"
-guest_is beta alice "$client_says" 0 'ended: VGPU_EDEVLOST after' "beta restored: the call under way ends with VGPU_EDEVLOST"
-like "$VM_OUT" 'opened again: nop: ok' "and the same program opens again"
+# Saved and restored: beta, and gamma, which has a device model and is attached again by it.
+for guest in beta gamma; do
+	client $guest "loop 1000000"
+	guest_save $guest
+	pass "$guest saved: its worker is gone within 5 s" within 5 workers_serving_are dom0 0
+	guest_restore $guest || bail "$guest: did not come back from its file"
+	[ $guest = gamma ] || place_is dom0 "vgpu-admin attach beta" 0 '' "beta, a domain of another number, is attached again"
+	guest_is $guest alice "$client_says" 0 'ended: VGPU_EDEVLOST after' "$guest restored: the call under way ends with VGPU_EDEVLOST"
+	like "$VM_OUT" 'opened again: nop: ok' "the same program opens again, and ends"
+	guest_is $guest root "dmesg" 0 '' "$guest: what its kernel says"
+	unlike "$VM_OUT" 'kernel BUG' "no BUG is in it"
+done
 
 # Rebooted, while the mediator stands still: nothing waits for a word of it.
 client beta "loop 1000000"
