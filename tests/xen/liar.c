@@ -441,14 +441,22 @@ static void late_index(struct liar *l)
 
 static void late_responses(struct liar *l)
 {
+	const struct timespec pause = { .tv_nsec = 20000000 };
 	struct vgpu_request *slots = (void *)((uint8_t *)l->header + 2 * VGPU_PAGE_BYTES);
 
 	/* More answers wanted than the ring has places for, and none taken. */
-	for (uint32_t i = 0; i < RING_ENTRIES; i++)
-		slots[i] = (struct vgpu_request){ .cmd = 1, .id = i };
 	shm_store(index_word(l, VGPU_INDEX_RSP_CONS), 0x7fffffff);
-	shm_store_release(index_word(l, VGPU_INDEX_REQ_PROD), RING_ENTRIES);
-	xenevtchn_notify(l->evtchn, l->port);
+	for (uint32_t i = 0; i < 2 * RING_ENTRIES; i++) {
+		if (i == RING_ENTRIES)
+			for (int turn = 0;
+			     turn < WAIT_S * 50 &&
+			     shm_load_acquire(index_word(l, VGPU_INDEX_REQ_CONS)) != i;
+			     turn++)
+				nanosleep(&pause, NULL);
+		slots[i % RING_ENTRIES] = (struct vgpu_request){ .cmd = 1, .id = i };
+		shm_store_release(index_word(l, VGPU_INDEX_REQ_PROD), i + 1);
+		xenevtchn_notify(l->evtchn, l->port);
+	}
 }
 
 static void late_ring_ref(struct liar *l)
