@@ -17,8 +17,8 @@
 #include "mediator_xen.h"
 
 /* Far above what programs that come and go cause; a guest that writes more often waits. */
-#define LOOKS_PER_SECOND 200
-#define LOOKS_BURST 100
+#define LOOKS_PER_SECOND 100
+#define LOOKS_BURST 200
 
 #define ROOM_WAIT_US 5000 /* until the worker of an earlier channel has made room */
 #define TRANSACTION_TRIES 8

@@ -25,6 +25,7 @@ like "$lies" '^index-garbage: -1003 ' "a broken ring is called so"
 like "$lies" '^ring-ref-changed: -1003 ' "changed nodes are called so"
 like "$lies" '^version: -1004 ' "another version is called so"
 
+VM_RUN_TIMEOUT=900
 guest_is beta root "vgpu-liar toggle 10000" 0 '' "beta: states toggled 10,000 times, and put right"
 guest_is beta alice "vgpu-cli vector_add" 0 '0 errors' "beta: an honest program works there again"
 guest_is alpha alice 'kill -0 $(cat /tmp/pid) && cat /tmp/said' 0 '^open$' "alpha: its client runs on"
