@@ -23,7 +23,8 @@ cuda: ## build the cuda backend (needs nvcc)
 	@echo 'cuda: no nvcc in $(CUDA_HOME)/bin or PATH: the cuda backend is not built'
 endif
 
-$(B)/host/mediator_cuda.o: ALL_CFLAGS += -isystem $(CUDA_HOME)/include
+CUDA_C_OBJS := $(CUDA_SRCS:%.c=$(B)/%.o)
+$(CUDA_C_OBJS): ALL_CFLAGS += -isystem $(CUDA_HOME)/include
 
 # What nvcc makes of a kernel's launcher is C++; without these it would want libstdc++.
 CUDA_HOST_FLAGS := -fPIC,-fvisibility=hidden,-fno-exceptions,-fno-threadsafe-statics
@@ -37,7 +38,7 @@ $(B)/host/cuda_kernels.o: host/cuda_kernels.cu $(B)/host/cuda_archs
 	$(call say,NVCC)
 	$(Q)$(NVCC) -O3 $(CUDA_GENCODE) -Xcompiler $(CUDA_HOST_FLAGS) -c -o $@ $<
 
-CUDA_OBJS := $(B)/host/mediator_cuda.o $(B)/host/cuda_kernels.o $(B)/common/shm.o
+CUDA_OBJS := $(CUDA_C_OBJS) $(B)/host/cuda_kernels.o $(B)/common/shm.o
 
 # The runtime is static, so that only the driver must be there; its symbols stay inside.
 $(CUDA_SO): $(CUDA_OBJS)

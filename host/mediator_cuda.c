@@ -3,175 +3,23 @@
  * Backend "cuda": NVIDIA GPUs through the CUDA Runtime. Built as gpu_mediator_cuda.so with the
  * runtime linked statically; the driver's libcuda.so.1 is found by the runtime when it starts.
  *
- * A small addition goes through pinned memory that the GPU reads and writes in place: one launch
- * and one synchronization, where copies would be three more trips over the bus. A large one goes
- * in chunks over three streams, so that copies in, kernels and copies out overlap. For that the
- * window is registered with the driver, when the first large request comes: registering takes
- * milliseconds, which a short-lived client should not wait for.
+ * This file brings the backend up and knows the devices; cuda_*.c do the work.
  *
  * Errors of CUDA calls are returned as they are; whether the context survived is for the worker
  * to find out, by memory().
  */
-#include "backend.h"
+#include "cuda_backend.h"
 
-#include <cuda_runtime_api.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../common/errors.h"
-#include "../common/shm.h"
 #include "../protocol/vgpu_commands.h"
 
 #define LIBRARY "gpu_mediator_cuda.so"
 
-#define SLOTS 3
-#define SMALL_FLOATS (16u << 10)
-#define CHUNK_FLOATS_MIN (64u << 10)
-#define CHUNK_FLOATS_MAX (1u << 20)
-#define CHUNKS_WANTED 4u /* of one request, where the limits above allow: enough to overlap */
-
-#define BLOCK 256u
-#define GRID_MAX 4096u
-
-/* cuda_kernels.cu. The address of the host's stub names the kernel. */
-void kernel_vector_add(const float *a, const float *b, float *c, unsigned long long n);
-
-struct triple {
-	float *a, *b, *c;
-};
-
-struct slot {
-	cudaStream_t stream;
-	struct triple device;
-};
-
-struct backend {
-	struct slot slots[SLOTS];
-	struct triple pinned;        /* SMALL_FLOATS each, as the host sees them */
-	struct triple pinned_device; /* and as the device does */
-	void *window;
-	size_t window_bytes;
-	bool registered;
-	bool register_tried;
-};
-
-static int launch_add(const struct triple *t, size_t n, cudaStream_t stream)
-{
-	unsigned long long count = n;
-	size_t blocks = (n + BLOCK - 1) / BLOCK;
-	dim3 grid = { blocks < GRID_MAX ? (unsigned int)blocks : GRID_MAX, 1, 1 };
-	dim3 block = { BLOCK, 1, 1 };
-	void *args[] = { (void *)&t->a, (void *)&t->b, (void *)&t->c, &count };
-
-	return cudaLaunchKernel((const void *)kernel_vector_add, grid, block, args, 0, stream);
-}
-
-static int add_small(struct backend *b, const float *a, const float *bb, float *c, size_t n)
-{
-	int rc;
-
-	shm_read_bytes(b->pinned.a, a, n * sizeof(float));
-	shm_read_bytes(b->pinned.b, bb, n * sizeof(float));
-	rc = launch_add(&b->pinned_device, n, b->slots[0].stream);
-	if (rc == cudaSuccess)
-		rc = cudaStreamSynchronize(b->slots[0].stream);
-	if (rc == cudaSuccess)
-		shm_write_bytes(c, b->pinned.c, n * sizeof(float));
-	return rc;
-}
-
-/* Without it copies still work, through the driver's own staging, at a third of the speed. */
-static void register_window(struct backend *b)
-{
-	if (b->register_tried || !b->window)
-		return;
-	b->register_tried = true;
-	b->registered = cudaHostRegister(b->window, b->window_bytes, cudaHostRegisterDefault) ==
-			cudaSuccess;
-	if (!b->registered)
-		cudaGetLastError(); /* told by the speed; not the next call's failure */
-}
-
-static int add_chunk(const struct slot *s, const float *a, const float *bb, float *c, size_t n)
-{
-	size_t bytes = n * sizeof(float);
-	int rc;
-
-	rc = cudaMemcpyAsync(s->device.a, a, bytes, cudaMemcpyHostToDevice, s->stream);
-	if (rc == cudaSuccess)
-		rc = cudaMemcpyAsync(s->device.b, bb, bytes, cudaMemcpyHostToDevice, s->stream);
-	if (rc == cudaSuccess)
-		rc = launch_add(&s->device, n, s->stream);
-	if (rc == cudaSuccess)
-		rc = cudaMemcpyAsync(c, s->device.c, bytes, cudaMemcpyDeviceToHost, s->stream);
-	return rc;
-}
-
-static int add_large(struct backend *b, const float *a, const float *bb, float *c, size_t n)
-{
-	size_t chunk = (n + CHUNKS_WANTED - 1) / CHUNKS_WANTED;
-	size_t done, m;
-	unsigned int turn = 0;
-	int rc = cudaSuccess;
-	int last;
-
-	if (chunk < CHUNK_FLOATS_MIN)
-		chunk = CHUNK_FLOATS_MIN;
-	if (chunk > CHUNK_FLOATS_MAX)
-		chunk = CHUNK_FLOATS_MAX;
-	register_window(b);
-	for (done = 0; done < n && rc == cudaSuccess; done += m) {
-		m = n - done < chunk ? n - done : chunk;
-		rc = add_chunk(&b->slots[turn++ % SLOTS], a + done, bb + done, c + done, m);
-	}
-	/* Also after a failure: nothing may write to the guest's memory once this returns. */
-	last = cudaDeviceSynchronize();
-	return rc != cudaSuccess ? rc : last;
-}
-
-static int cuda_vector_add(struct backend *b, const float *a, const float *bb, float *c, size_t n)
-{
-	int rc = n <= SMALL_FLOATS ? add_small(b, a, bb, c, n) : add_large(b, a, bb, c, n);
-
-	if (rc != cudaSuccess)
-		cudaGetLastError(); /* a passing error; one that stays is seen again anyhow */
-	return rc;
-}
-
-static int cuda_memory(struct backend *b, uint64_t *total, uint64_t *free_bytes)
-{
-	size_t t = 0, f = 0;
-	int rc = cudaMemGetInfo(&f, &t);
-
-	(void)b;
-	*total = t;
-	*free_bytes = f;
-	return rc;
-}
-
-static int cuda_window(struct backend *b, void *base, size_t bytes)
-{
-	b->window = base;
-	b->window_bytes = bytes;
-	return 0;
-}
-
-static void cuda_close(struct backend *b)
-{
-	if (!b)
-		return;
-	if (b->registered)
-		cudaHostUnregister(b->window);
-	for (int i = 0; i < SLOTS; i++) {
-		cudaFree(b->slots[i].device.a); /* all three are one allocation */
-		if (b->slots[i].stream)
-			cudaStreamDestroy(b->slots[i].stream);
-	}
-	cudaFreeHost(b->pinned.a);
-	free(b);
-}
+struct cuda_driver cuda_driver;
 
 static int failed(char *why, size_t why_len, int device, const char *what, int rc)
 {
@@ -181,9 +29,9 @@ static int failed(char *why, size_t why_len, int device, const char *what, int r
 }
 
 /* Is there a driver, new enough, and this device? */
-static int find_device(int device, struct backend_info *info, char *why, size_t why_len)
+static int find_device(int device, int *count, struct backend_info *info, char *why, size_t why_len)
 {
-	int driver = 0, runtime = 0, count = 0;
+	int driver = 0, runtime = 0;
 	int rc;
 
 	cudaRuntimeGetVersion(&runtime);
@@ -194,23 +42,173 @@ static int find_device(int device, struct backend_info *info, char *why, size_t 
 		snprintf(why, why_len, LIBRARY ": no NVIDIA driver: libcuda.so.1 is missing");
 		return cudaErrorInsufficientDriver;
 	}
-	rc = cudaGetDeviceCount(&count);
+	rc = cudaGetDeviceCount(count);
 	if (rc == cudaErrorInsufficientDriver) {
 		snprintf(why, why_len, LIBRARY ": driver too old: has CUDA %d.%d, runtime is %d.%d",
 			 driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
 		return rc;
 	}
-	if (rc == cudaErrorNoDevice || (rc == cudaSuccess && count == 0)) {
+	if (rc == cudaErrorNoDevice || (rc == cudaSuccess && *count == 0)) {
 		snprintf(why, why_len, LIBRARY ": no CUDA-capable device");
 		return cudaErrorNoDevice;
 	}
 	if (rc != cudaSuccess)
 		return failed(why, why_len, device, "look for GPUs", rc);
-	if (device >= count) {
+	if (device >= *count) {
 		snprintf(why, why_len, LIBRARY ": device %d: the machine has %d, from 0", device,
-			 count);
+			 *count);
 		return cudaErrorInvalidDevice;
 	}
+	return 0;
+}
+
+static int find_call(const char *name, void **call)
+{
+	enum cudaDriverEntryPointQueryResult found;
+	int rc;
+
+#if CUDART_VERSION >= 12050
+	rc = cudaGetDriverEntryPointByVersion(name, call, CUDA_VERSION, cudaEnableDefault, &found);
+#else
+	rc = cudaGetDriverEntryPoint(name, call, cudaEnableDefault, &found);
+#endif
+	if (rc == cudaSuccess && found != cudaDriverEntryPointSuccess)
+		rc = cudaErrorInsufficientDriver;
+	return rc;
+}
+
+static int find_calls(char *why, size_t why_len)
+{
+	void *call;
+	int rc;
+
+#define FIND_CALL(name)                                                                            \
+	rc = find_call(#name, &call);                                                              \
+	if (rc) {                                                                                  \
+		snprintf(why, why_len, LIBRARY ": the driver has no " #name);                      \
+		return rc;                                                                         \
+	}                                                                                          \
+	cuda_driver.name = (__typeof__(cuda_driver.name))call;
+	CUDA_DRIVER_CALLS(FIND_CALL)
+#undef FIND_CALL
+	return 0;
+}
+
+static uint32_t attribute(int ordinal, enum cudaDeviceAttr which)
+{
+	int value = 0;
+
+	cuda_result(cudaDeviceGetAttribute(&value, which, ordinal));
+	return (uint32_t)value;
+}
+
+/* The device that was asked for is the guest's 0; the others follow in CUDA's order. */
+static void number_devices(struct backend *b, int first, int count)
+{
+	b->devices[b->device_count++].ordinal = first;
+	for (int i = 0; i < count && b->device_count < CUDA_DEVICES_MAX; i++)
+		if (i != first)
+			b->devices[b->device_count++].ordinal = i;
+}
+
+static int start_device(struct backend *b, uint32_t device)
+{
+	struct cuda_device *d = &b->devices[device];
+	/*
+	 * Spinning, not sleeping, in synchronize: a wake-up costs more than most commands run,
+	 * and the worker has nothing else to do. Must come before the context is made.
+	 */
+	int rc = cudaInitDevice(d->ordinal, cudaDeviceScheduleSpin, cudaInitDeviceFlagsAreValid);
+
+	if (rc == cudaSuccess)
+		rc = cudaSetDevice(d->ordinal);
+	if (rc != cudaSuccess)
+		return cuda_result(rc);
+	b->current = device;
+	b->used_count++;
+	d->used = true;
+	d->threads_max = attribute(d->ordinal, cudaDevAttrMaxThreadsPerBlock);
+	d->block_max[0] = attribute(d->ordinal, cudaDevAttrMaxBlockDimX);
+	d->block_max[1] = attribute(d->ordinal, cudaDevAttrMaxBlockDimY);
+	d->block_max[2] = attribute(d->ordinal, cudaDevAttrMaxBlockDimZ);
+	d->grid_max[0] = attribute(d->ordinal, cudaDevAttrMaxGridDimX);
+	d->grid_max[1] = attribute(d->ordinal, cudaDevAttrMaxGridDimY);
+	d->grid_max[2] = attribute(d->ordinal, cudaDevAttrMaxGridDimZ);
+	return 0;
+}
+
+int cuda_device_switch(struct backend *b, uint32_t device)
+{
+	int rc = cudaSetDevice(b->devices[device].ordinal);
+
+	if (rc == cudaSuccess)
+		b->current = device;
+	return cuda_result(rc);
+}
+
+static int cuda_device_set(struct backend *b, uint32_t device)
+{
+	int rc;
+
+	if (device >= b->device_count)
+		return cudaErrorInvalidDevice;
+	rc = b->devices[device].used ? cuda_device_use(b, device) : start_device(b, device);
+	if (rc == 0)
+		b->selected = device;
+	return rc;
+}
+
+static void fill_limits(struct vgpu_device_info *info, const struct cudaDeviceProp *p)
+{
+	info->compute_major = (uint32_t)p->major;
+	info->compute_minor = (uint32_t)p->minor;
+	info->memory_total = p->totalGlobalMem;
+	info->shared_per_block = p->sharedMemPerBlock;
+	info->shared_per_block_optin = p->sharedMemPerBlockOptin;
+	info->shared_per_multiprocessor = p->sharedMemPerMultiprocessor;
+	info->constant_memory = p->totalConstMem;
+	info->l2_cache = (uint64_t)p->l2CacheSize;
+	info->pitch_max = p->memPitch;
+	info->multiprocessors = (uint32_t)p->multiProcessorCount;
+	info->registers_per_block = (uint32_t)p->regsPerBlock;
+	info->warp_size = (uint32_t)p->warpSize;
+	info->threads_per_block = (uint32_t)p->maxThreadsPerBlock;
+	info->threads_per_multiprocessor = (uint32_t)p->maxThreadsPerMultiProcessor;
+	for (int i = 0; i < 3; i++) {
+		info->block_max[i] = (uint32_t)p->maxThreadsDim[i];
+		info->grid_max[i] = (uint32_t)p->maxGridSize[i];
+	}
+}
+
+static int cuda_device_info(struct backend *b, uint32_t device, struct vgpu_device_info *info)
+{
+	struct cudaDeviceProp p;
+	int ordinal, rc;
+
+	if (device >= b->device_count)
+		return cudaErrorInvalidDevice;
+	ordinal = b->devices[device].ordinal;
+	rc = cudaGetDeviceProperties(&p, ordinal);
+	if (rc != cudaSuccess)
+		return cuda_result(rc);
+	memset(info, 0, sizeof(*info));
+	info->device = device;
+	info->devices = b->device_count;
+	info->backend = VGPU_BACKEND_CUDA;
+	fill_limits(info, &p);
+	info->memory_bus_bits = (uint32_t)p.memoryBusWidth;
+	info->clock_khz = attribute(ordinal, cudaDevAttrClockRate);
+	info->memory_clock_khz = attribute(ordinal, cudaDevAttrMemoryClockRate);
+	info->copy_engines = (uint32_t)p.asyncEngineCount;
+	info->concurrent_kernels = (uint32_t)p.concurrentKernels;
+	/* To ask for another device's takes a context there; they do not differ. */
+	info->priority_least = b->priority_least;
+	info->priority_greatest = b->priority_greatest;
+	info->pci_domain = (uint32_t)p.pciDomainID;
+	info->pci_bus = (uint32_t)p.pciBusID;
+	info->pci_device = (uint32_t)p.pciDeviceID;
+	memcpy(info->uuid, &p.uuid, sizeof(info->uuid));
+	snprintf(info->name, sizeof(info->name), "%.*s", (int)sizeof(info->name) - 1, p.name);
 	return 0;
 }
 
@@ -225,52 +223,65 @@ static int describe(int device, struct backend_info *info)
 	info->compute_major = (uint32_t)prop.major;
 	info->compute_minor = (uint32_t)prop.minor;
 	info->multiprocessors = (uint32_t)prop.multiProcessorCount;
+	info->host_exposed = prop.pageableMemoryAccess != 0;
 	info->memory_total = prop.totalGlobalMem;
 	snprintf(info->device, sizeof(info->device), "%.*s", (int)sizeof(info->device) - 1,
 		 prop.name);
 	return 0;
 }
 
-static struct triple thirds(float *p, size_t n)
+static void cuda_close(struct backend *b)
 {
-	return (struct triple){ p, p + n, p + 2 * n };
-}
-
-static int allocate(struct backend *b)
-{
-	void *p;
-	int rc;
-
-	for (int i = 0; i < SLOTS; i++) {
-		rc = cudaStreamCreateWithFlags(&b->slots[i].stream, cudaStreamNonBlocking);
-		if (rc == cudaSuccess)
-			rc = cudaMalloc(&p, 3 * CHUNK_FLOATS_MAX * sizeof(float));
-		if (rc != cudaSuccess)
-			return rc;
-		b->slots[i].device = thirds(p, CHUNK_FLOATS_MAX);
-	}
-	rc = cudaHostAlloc(&p, 3 * SMALL_FLOATS * sizeof(float), cudaHostAllocMapped);
-	if (rc != cudaSuccess)
-		return rc;
-	b->pinned = thirds(p, SMALL_FLOATS);
-	memset(p, 0, 3 * SMALL_FLOATS * sizeof(float));
-	rc = cudaHostGetDevicePointer(&p, b->pinned.a, 0);
-	b->pinned_device = thirds(p, SMALL_FLOATS);
-	return rc;
+	if (!b)
+		return;
+	cuda_device_use(b, 0);
+	cuda_fences_dispose(b);
+	cuda_streams_dispose(b);
+	cuda_memory_dispose(b);
+	cuda_events_dispose(b);
+	cuda_adder_dispose(b);
+	free(b);
 }
 
 /*
- * Everything once, so that the first request pays for none of it: the kernel is loaded (CUDA
- * loads lazily, at the first launch), each stream's queue and each copy engine is set up.
+ * While a stream captures, the guest's other streams are looked after as ever: calls that CUDA
+ * would refuse then, lest they end up in the graph, are ours and keep clear of it.
  */
-static int warm_up(struct backend *b)
+static int keep_clear_of_captures(void)
 {
-	const struct triple *p = &b->pinned;
-	int rc = add_small(b, p->a, p->b, p->c, SMALL_FLOATS);
+	enum cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
 
-	for (int i = 0; i < SLOTS && rc == cudaSuccess; i++)
-		rc = add_chunk(&b->slots[i], p->a, p->b, p->c, SMALL_FLOATS);
-	return rc == cudaSuccess ? (int)cudaDeviceSynchronize() : rc;
+	return cudaThreadExchangeStreamCaptureMode(&mode);
+}
+
+static int bring_up(struct backend *b, struct backend_info *info, const char **what)
+{
+	int least = 0, greatest = 0;
+	int rc;
+
+	*what = "create a context";
+	rc = start_device(b, 0);
+	if (rc)
+		return rc;
+	*what = "read its properties";
+	rc = describe(b->devices[0].ordinal, info);
+	if (rc == cudaSuccess)
+		rc = cudaDeviceGetStreamPriorityRange(&least, &greatest);
+	if (rc != cudaSuccess)
+		return rc;
+	b->priority_least = least;
+	b->priority_greatest = greatest;
+	*what = "allocate";
+	rc = cuda_memory_init(b);
+	if (rc == cudaSuccess)
+		rc = cuda_streams_init(b);
+	if (rc == cudaSuccess)
+		rc = keep_clear_of_captures();
+	if (rc != cudaSuccess)
+		return rc;
+	*what = "run the first kernel";
+	rc = cuda_copy_init(b);
+	return rc == cudaSuccess ? cuda_adder_init(b) : rc;
 }
 
 static int cuda_open(struct backend **out, int device, struct backend_info *info, char *why,
@@ -278,10 +289,14 @@ static int cuda_open(struct backend **out, int device, struct backend_info *info
 {
 	struct backend *b;
 	const char *what;
-	int rc;
+	int count = 0, rc;
 
 	memset(info, 0, sizeof(*info));
-	rc = find_device(device, info, why, why_len);
+	/* What guests have compiled is not to be found on the host's disk. */
+	setenv("CUDA_CACHE_DISABLE", "1", 0);
+	rc = find_device(device, &count, info, why, why_len);
+	if (rc == 0)
+		rc = find_calls(why, why_len);
 	if (rc)
 		return rc;
 	b = calloc(1, sizeof(*b));
@@ -289,27 +304,9 @@ static int cuda_open(struct backend **out, int device, struct backend_info *info
 		snprintf(why, why_len, LIBRARY ": out of memory");
 		return VGPU_ENOMEM;
 	}
-	/*
-	 * Spinning, not sleeping, in synchronize: a wake-up costs more than most commands run,
-	 * and the worker has nothing else to do. Must come before the context is made.
-	 */
-	what = "create a context";
-	rc = cudaInitDevice(device, cudaDeviceScheduleSpin, cudaInitDeviceFlagsAreValid);
-	if (rc == cudaSuccess)
-		rc = cudaSetDevice(device);
-	if (rc == cudaSuccess) {
-		what = "read its properties";
-		rc = describe(device, info);
-	}
-	if (rc == cudaSuccess) {
-		what = "allocate";
-		rc = allocate(b);
-	}
-	if (rc == cudaSuccess) {
-		what = "run the first kernel";
-		rc = warm_up(b);
-	}
-	if (rc != cudaSuccess) {
+	number_devices(b, device, count);
+	rc = bring_up(b, info, &what);
+	if (rc) {
 		failed(why, why_len, device, what, rc);
 		cuda_close(b);
 		return rc;
@@ -327,4 +324,38 @@ __attribute__((visibility("default"))) const struct backend_ops vgpu_backend_cud
 	.memory = cuda_memory,
 	.window = cuda_window,
 	.vector_add = cuda_vector_add,
+	.device_info = cuda_device_info,
+	.device_set = cuda_device_set,
+	.alloc = cuda_alloc,
+	.free = cuda_free,
+	.memset = cuda_memset,
+	.copy = cuda_copy,
+	.write = cuda_write,
+	.read = cuda_read,
+	.module_load = cuda_module_load,
+	.module_unload = cuda_module_unload,
+	.kernel_get = cuda_kernel_get,
+	.kernel_param = cuda_kernel_param,
+	.kernel_set = cuda_kernel_set,
+	.occupancy = cuda_occupancy,
+	.launch = cuda_launch,
+	.stream_create = cuda_stream_create,
+	.stream_destroy = cuda_stream_destroy,
+	.stream_wait = cuda_stream_wait,
+	.stream_query = cuda_stream_query,
+	.event_create = cuda_event_create,
+	.event_destroy = cuda_event_destroy,
+	.event_record = cuda_event_record,
+	.event_query = cuda_event_query,
+	.event_elapsed = cuda_event_elapsed,
+	.fence = cuda_fence,
+	.fence_mark = cuda_fence_mark,
+	.fence_done = cuda_fence_done,
+	.fence_drop = cuda_fence_drop,
+	.hold = cuda_hold,
+	.release = cuda_release,
+	.capture_begin = cuda_capture_begin,
+	.capture_end = cuda_capture_end,
+	.graph_launch = cuda_graph_launch,
+	.graph_destroy = cuda_graph_destroy,
 };

@@ -5,9 +5,13 @@
 HOST_XEN_SRCS := host/transport_xen.c host/mediator_xen.c host/mediator_xen_device.c host/mediator_xenstore.c
 # Of vgpu-admin and of QEMU's device.
 XEN_NODES_SRCS := host/xen_nodes.c host/xen_lookup.c
-HOST_SRCS := $(filter-out host/mediator_cuda.c $(XEN_NODES_SRCS) $(if $(XEN_PKGS),,$(HOST_XEN_SRCS)), \
+# gpu_mediator_cuda.so's own.
+CUDA_SRCS := host/mediator_cuda.c $(wildcard host/cuda_*.c)
+HOST_SRCS := $(filter-out $(CUDA_SRCS) $(XEN_NODES_SRCS) $(if $(XEN_PKGS),,$(HOST_XEN_SRCS)), \
 	$(wildcard host/*.c))
 HOST_OBJS := $(HOST_SRCS:%.c=$(B)/%.o)
+# Of worker_uvm.c: libraries that are loaded later are to find it.
+EXPORT_IOCTL := -Wl,-u,ioctl -Wl,--export-dynamic-symbol=ioctl
 MEDIATOR := $(B)/host/gpu_mediator
 
 # Deferred: `make deps` and the like must work where these are missing.
@@ -21,7 +25,7 @@ all: $(MEDIATOR)
 
 $(MEDIATOR): $(HOST_OBJS) $(COMMON_OBJS)
 	$(call say,LD)
-	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(HOST_PKG_LIBS) -lpthread -ldl -lm
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(EXPORT_IOCTL) $(HOST_PKG_LIBS) -lpthread -ldl -lm
 
 include host/cuda.mk
 include host/admin/module.mk

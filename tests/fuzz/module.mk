@@ -15,7 +15,7 @@ FUZZ_CFLAGS = -std=gnu11 -D_GNU_SOURCE -g -O1 $(WARNINGS) -Wno-unknown-pragmas -
 FUZZ_HOST := $(FUZZ_B)/host.a
 FUZZ_GUEST := $(FUZZ_B)/guest.a
 FUZZ_COMMON := $(FUZZ_B)/common.a
-fuzz_objs = $(patsubst %.c,$(FUZZ_B)/%.o,$(filter-out host/mediator_main.c host/mediator_cuda.c,$(1)))
+fuzz_objs = $(patsubst %.c,$(FUZZ_B)/%.o,$(filter-out host/mediator_main.c $(CUDA_SRCS),$(1)))
 $(FUZZ_HOST): $(call fuzz_objs,$(wildcard host/*.c))
 $(FUZZ_GUEST): $(call fuzz_objs,$(GUEST_SRCS))
 $(FUZZ_COMMON): $(call fuzz_objs,$(wildcard common/*.c))

@@ -93,6 +93,7 @@ like "$VM_OUT" "backend $backend" "it ran on $backend"
 diag "$VM_OUT"
 run_is gpu alice "vgpu-cli vector_add 3000000" 0 '^Vector add passed: 3000000 elements, 0 errors$' \
 	"more than fits the window"
+examples_run gpu
 run_is gpu alice "vgpu-cli status" 0 "$device" "status names the device"
 diag "$VM_OUT"
 run_is gpu alice 'pids=; for i in 1 2 3 4; do vgpu-cli vector_add 100000 & pids="$pids $!"; done

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * cuda_backend LIBRARY: gpu_mediator_cuda.so against the CPU on fresh random data, first called
- * directly, then from a worker that has given up its privileges (this program with --worker).
+ * cuda_backend LIBRARY [IMAGE...]: gpu_mediator_cuda.so against the CPU on fresh random data, first
+ * called directly, then from a worker that has given up its privileges (this program with
+ * --worker). IMAGEs are kernels.ptx as nvcc compiles it.
  * TAP; skips all where there is no GPU. Linked so that it needs nothing but libc and the driver.
  */
 #include <errno.h>
@@ -24,6 +25,7 @@
 #include "../../host/worker.h"
 #include "../../protocol/vgpu_commands.h"
 #include "../../protocol/vgpu_errors.h"
+#include "cuda_check.h"
 
 #define WINDOW_FLOATS (16u << 20)
 #define CALL_MS 60000
@@ -31,7 +33,7 @@
 static uint64_t random_state;
 static int cases, failures;
 
-static uint32_t rnd(void)
+uint32_t rnd(void)
 {
 	random_state ^= random_state << 13; /* xorshift64 */
 	random_state ^= random_state >> 7;
@@ -39,7 +41,7 @@ static uint32_t rnd(void)
 	return (uint32_t)(random_state >> 32);
 }
 
-__attribute__((format(printf, 2, 3))) static void ok(bool passed, const char *fmt, ...)
+void ok(bool passed, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -50,6 +52,13 @@ __attribute__((format(printf, 2, 3))) static void ok(bool passed, const char *fm
 	putchar('\n');
 	fflush(stdout);
 	failures += !passed;
+}
+
+bool returns(int got, int want, const char *call)
+{
+	if (got != want)
+		printf("# %s: returned %d, not %d\n", call, got, want);
+	return got == want;
 }
 
 /* Any bit pattern: normal numbers, denormals, infinities, NaNs. */
@@ -179,12 +188,13 @@ static void map_window(struct bench_memory *m)
 }
 
 /* In this process, with nothing between us and the backend. */
-static void check_directly(const char *library)
+static void check_directly(const char *library, int images, char **image)
 {
 	struct bench_memory window, ordinary;
-	const struct backend_ops *ops;
-	struct backend_info info;
-	struct backend *b;
+	struct gpu_test t;
+	const struct backend_ops *ops, *none_ops;
+	struct backend_info info, none_info;
+	struct backend *b, *none;
 	uint64_t total, free_bytes, start_us = clock_us();
 	char why[200];
 	int fallback, rc;
@@ -211,7 +221,20 @@ static void check_directly(const char *library)
 	ordinary.a = malloc(WINDOW_FLOATS / 3 * sizeof(float));
 	ordinary.b = malloc(WINDOW_FLOATS / 3 * sizeof(float));
 	ordinary.c = malloc(WINDOW_FLOATS / 3 * sizeof(float));
-	ok(ops->window(b, window.a, WINDOW_FLOATS * sizeof(float)) == 0, "it takes the window");
+	rc = backend_choose("cuda", library, 77, &none_ops, &none, &none_info, &fallback, why,
+			    sizeof(why));
+	ok(rc != 0 && strstr(why, "device 77"), "a device that is not there: %s", why);
+	t = (struct gpu_test){ ops, b, (uint8_t *)window.a, WINDOW_FLOATS * sizeof(float) };
+	ok(info.host_exposed == 0, "kernels cannot reach this process's memory");
+	check_devices(&t);
+	check_memory(&t);
+	ok(ops->window(b, window.a, t.window_bytes, false) == 0, "it takes the window");
+	check_copies(&t, "through staging memory");
+	ok(ops->window(b, window.a, t.window_bytes, true) == 0, "and can have it registered");
+	check_copies(&t, "from the window");
+	check_modules(&t, images, image);
+	check_streams(&t);
+	check_graphs(&t);
 	check_sizes(ops, b, &window, "window");
 	check_sizes(ops, b, &ordinary, "ordinary memory");
 	time_it(ops, b, &window, 1024, 1000);
@@ -219,15 +242,15 @@ static void check_directly(const char *library)
 	time_it(ops, b, &window, 16385, 500);
 	time_it(ops, b, &window, 1 << 20, 100);
 	time_it(ops, b, &window, 5 << 20, 100);
+	time_work(&t);
+	check_second(&t);
+	check_fault(&t);
 	ops->close(b);
 	free(ordinary.a);
 	free(ordinary.b);
 	free(ordinary.c);
 	free(window.want);
 	munmap(window.a, WINDOW_FLOATS * sizeof(float));
-
-	rc = backend_choose("cuda", library, 77, &ops, &b, &info, &fallback, why, sizeof(why));
-	ok(rc != 0 && strstr(why, "device 77"), "a device that is not there: %s", why);
 }
 
 /* Through a ring, from a process that may not do much any more. */
@@ -310,7 +333,7 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "--worker") == 0)
 		return worker_main(argc, argv);
-	if (argc != 2 || !realpath(argv[1], library)) {
+	if (argc < 2 || !realpath(argv[1], library)) {
 		printf("1..0 # SKIP %s: not built here: no nvcc\n", argc > 1 ? argv[1] : "library");
 		return 0;
 	}
@@ -318,7 +341,7 @@ int main(int argc, char **argv)
 		return 1;
 	printf("# seed %llu\n", (unsigned long long)random_state);
 	random_state |= 1;
-	check_directly(library);
+	check_directly(library, argc - 2, argv + 2);
 	check_worker(library, NULL);
 	if (geteuid() == 0)
 		check_worker(library, "nobody");
