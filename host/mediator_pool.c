@@ -160,6 +160,12 @@ static void note_backend(struct mediator *m, const struct worker_ready *ready)
 		log_info("backend cpu: %s", i->device);
 	if (p->fallback)
 		warn_of_fallback(ready->why);
+	if (i->host_exposed)
+		log_warn("the driver lets kernels reach all memory of the worker that runs them "
+			 "(HMM or "
+			 "ATS), and could not be told not to: a guest can take its worker over; "
+			 "load "
+			 "nvidia-uvm with uvm_disable_hmm=1");
 	if (m->on_status)
 		m->on_status(m);
 }

@@ -18,6 +18,8 @@
 
 struct transport;
 
+#define TRANSPORT_FOREVER (-1)
+
 struct transport_ops {
 	/*
 	 * Map the channel, and copy its header page, once, to @header; what in it is the
@@ -28,8 +30,11 @@ struct transport_ops {
 	int (*attach)(struct transport *t, const struct worker_assign *assign, const int *fds,
 		      uint32_t nfds, struct vgpu_channel_header *header, char *why, size_t why_len);
 
-	/* Sleep until the guest signals. Also returns, for no reason, when a signal came in. */
-	void (*wait)(struct transport *t);
+	/*
+	 * Sleep until the guest signals, or for @timeout_us (TRANSPORT_FOREVER: no limit). Returns
+	 * false when that time was up. Also returns, for no reason, when a signal came in.
+	 */
+	bool (*wait)(struct transport *t, int64_t timeout_us);
 
 	/* Wake the guest. May block as long as the guest wants: the deadline covers it. */
 	void (*notify)(struct transport *t);
@@ -46,6 +51,7 @@ struct transport {
 	void *base;          /* of the channel; the guest can write all of it at any time */
 	uint64_t length;     /* bytes that are mapped */
 	uint32_t idle_wakes; /* the last so many returns of wait() brought no request */
+	bool registrable;    /* the GPU's driver may pin these pages */
 	int wait_fd;
 	int notify_fd;
 };

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "../common/checked.h"
@@ -78,17 +79,43 @@ static int memfd_attach(struct transport *t, const struct worker_assign *assign,
 	t->length = assign->length;
 	t->wait_fd = fds[1];
 	t->notify_fd = fds[2];
+	t->registrable = true;
 	return 0;
 }
 
-static void memfd_wait(struct transport *t)
+/* The descriptor is the guest's too, so whether a plain read blocks is the guest's choice. */
+static void take_now(int fd)
+{
+	uint64_t count;
+	struct iovec iov = { &count, sizeof(count) };
+	ssize_t n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+
+	if (n < 0 && errno == EOPNOTSUPP)
+		n = read(fd, &count, sizeof(count)); /* a kernel before 5.8 */
+	(void)n;
+}
+
+static bool wait_a_while(int fd, int64_t timeout_us)
+{
+	const struct timespec timeout = { timeout_us / 1000000, timeout_us % 1000000 * 1000 };
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int n = ppoll(&p, 1, &timeout, NULL);
+
+	if (n > 0)
+		take_now(fd);
+	return n != 0;
+}
+
+static bool memfd_wait(struct transport *t, int64_t timeout_us)
 {
 	struct pollfd p = { .fd = t->wait_fd, .events = POLLIN };
 	uint64_t count;
 
-	/* The descriptor is the guest's too, so whether it blocks is the guest's choice. */
+	if (timeout_us >= 0)
+		return wait_a_while(t->wait_fd, timeout_us);
 	if (read(t->wait_fd, &count, sizeof(count)) < 0 && errno == EAGAIN)
 		poll(&p, 1, -1);
+	return true;
 }
 
 static void memfd_notify(struct transport *t)

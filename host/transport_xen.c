@@ -114,6 +114,7 @@ static int map_pages(struct transport *t, const struct worker_assign *a,
 		return failed(a, "map the granted pages", errno, why, why_len);
 	t->base = base;
 	t->length = (uint64_t)count * VGPU_PAGE_BYTES;
+	t->registrable = false; /* they are the guest's, and may go with it */
 	return 0;
 }
 
@@ -184,9 +185,11 @@ static void pause_before_unmask(uint32_t idle_wakes)
 	nanosleep(&pause, NULL);
 }
 
-static void xen_wait(struct transport *t)
+static bool xen_wait(struct transport *t, int64_t timeout_us)
 {
+	const struct timespec timeout = { timeout_us / 1000000, timeout_us % 1000000 * 1000 };
 	struct pollfd p = { .fd = xenevtchn_fd(xen.evtchn), .events = POLLIN };
+	int n;
 
 	/* An event that came while the port was masked is delivered now. */
 	if (xen.masked) {
@@ -194,8 +197,10 @@ static void xen_wait(struct transport *t)
 		xen.masked = false;
 		xenevtchn_unmask(xen.evtchn, xen.port);
 	}
-	if (poll(&p, 1, -1) > 0 && xenevtchn_pending(xen.evtchn) >= 0)
+	n = ppoll(&p, 1, timeout_us < 0 ? NULL : &timeout, NULL);
+	if (n > 0 && xenevtchn_pending(xen.evtchn) >= 0)
 		xen.masked = true;
+	return n != 0;
 }
 
 static void xen_notify(struct transport *t)

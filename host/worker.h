@@ -29,8 +29,9 @@ enum worker_phase {
 	WORKER_POLLING,
 	WORKER_RUNNING,   /* a command */
 	WORKER_NOTIFYING, /* its response is out; the guest is being woken */
-	WORKER_SLEEPING,
-	WORKER_PHASES = 4,
+	WORKER_SLEEPING,  /* until the guest signals */
+	WORKER_DOZING,    /* for a while only */
+	WORKER_PHASES = 8,
 };
 
 /*
@@ -38,7 +39,7 @@ enum worker_phase {
  * two plain stores and a load a command, and a fence when it has slept.
  */
 struct worker_watch {
-	/* By the ring thread: number of the command * WORKER_PHASES + phase. */
+	/* By the ring thread: number of the command or look * WORKER_PHASES + phase. */
 	_Alignas(128) uint32_t state;
 	/* By the control thread. */
 	_Alignas(128) uint32_t stop; /* end after the command that runs */
@@ -51,7 +52,10 @@ struct worker {
 	struct spsc_consumer req;
 	struct spsc_producer rsp;
 	struct commands commands;
-	uint32_t *host_closed; /* in shared memory */
+	uint32_t *host_closed;  /* in shared memory */
+	uint32_t number;        /* of what the backend was last asked for; worker_watch.state */
+	uint64_t doze_since_us; /* when the wait began in which it sleeps now */
+	uint32_t doze_us; /* how long the last sleep was meant to be; 0: no limit, or no sleep */
 
 	struct worker_assign assign;
 	struct transport transport;

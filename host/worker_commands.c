@@ -18,8 +18,10 @@ enum data_use {
 
 struct command {
 	int (*run)(struct commands *c, const struct vgpu_request *req, struct vgpu_response *rsp);
+	gpu_command_fn *gpu; /* or this */
 	uint32_t args_bytes; /* what lies behind them in args is 0 */
 	enum data_use data;
+	bool must_answer; /* it makes no sense with VGPU_REQ_NO_RESPONSE */
 };
 
 static int run_nop(struct commands *c, const struct vgpu_request *req, struct vgpu_response *rsp)
@@ -173,11 +175,48 @@ static int run_message(struct commands *c, const struct vgpu_request *req,
 	return c->message(c->message_opaque, text, req->data_len);
 }
 
+#define ARGS(type) .args_bytes = sizeof(struct vgpu_##type##_args)
+#define WINDOW .data = WINDOW_DATA
+#define ANSWERS .must_answer = true
+
 static const struct command commands[] = {
-	[VGPU_CMD_NOP] = { run_nop, 0, NO_DATA },
-	[VGPU_CMD_VECTOR_ADD] = { run_vector_add, sizeof(struct vgpu_vector_add_args), NO_DATA },
-	[VGPU_CMD_QUERY_STATUS] = { run_query_status, 0, WINDOW_DATA },
-	[VGPU_CMD_MESSAGE] = { run_message, 0, WINDOW_DATA },
+	[VGPU_CMD_NOP] = { .run = run_nop },
+	[VGPU_CMD_VECTOR_ADD] = { .run = run_vector_add, ARGS(vector_add) },
+	[VGPU_CMD_QUERY_STATUS] = { .run = run_query_status, WINDOW },
+	[VGPU_CMD_MESSAGE] = { .run = run_message, WINDOW },
+	[VGPU_CMD_DEVICE_INFO] = { .gpu = gpu_device_info, ARGS(device), WINDOW },
+	[VGPU_CMD_DEVICE_SET] = { .gpu = gpu_device_set, ARGS(device) },
+	[VGPU_CMD_MEMORY_INFO] = { .gpu = gpu_memory_info },
+	[VGPU_CMD_ALLOC] = { .gpu = gpu_alloc, ARGS(alloc), ANSWERS },
+	[VGPU_CMD_FREE] = { .gpu = gpu_free, ARGS(free) },
+	[VGPU_CMD_MEMSET] = { .gpu = gpu_memset, ARGS(memset) },
+	[VGPU_CMD_COPY] = { .gpu = gpu_copy, ARGS(copy) },
+	[VGPU_CMD_WRITE] = { .gpu = gpu_write, ARGS(write) },
+	[VGPU_CMD_READ] = { .gpu = gpu_read, ARGS(read), ANSWERS },
+	[VGPU_CMD_MODULE_DATA] = { .gpu = gpu_module_data, ARGS(module_data), WINDOW },
+	[VGPU_CMD_MODULE_LOAD] = { .gpu = gpu_module_load, ARGS(module), WINDOW },
+	[VGPU_CMD_MODULE_UNLOAD] = { .gpu = gpu_module_unload, ARGS(module) },
+	[VGPU_CMD_KERNEL_GET] = { .gpu = gpu_kernel_get, ARGS(kernel), WINDOW },
+	[VGPU_CMD_KERNEL_PARAMS] = { .gpu = gpu_kernel_params, ARGS(kernel_params), WINDOW },
+	[VGPU_CMD_KERNEL_SET] = { .gpu = gpu_kernel_set, ARGS(kernel_set) },
+	[VGPU_CMD_OCCUPANCY] = { .gpu = gpu_occupancy, ARGS(occupancy) },
+	[VGPU_CMD_LAUNCH] = { .gpu = gpu_launch, ARGS(launch), WINDOW },
+	[VGPU_CMD_STREAM_CREATE] = { .gpu = gpu_stream_create, ARGS(stream_create) },
+	[VGPU_CMD_STREAM_DESTROY] = { .gpu = gpu_stream_destroy, ARGS(stream) },
+	[VGPU_CMD_STREAM_WAIT] = { .gpu = gpu_stream_wait, ARGS(stream) },
+	[VGPU_CMD_STREAM_QUERY] = { .gpu = gpu_stream_query, ARGS(stream), ANSWERS },
+	[VGPU_CMD_SYNCHRONIZE] = { .gpu = gpu_synchronize, ARGS(sync), ANSWERS },
+	[VGPU_CMD_EVENT_CREATE] = { .gpu = gpu_event_create, ARGS(event_create) },
+	[VGPU_CMD_EVENT_DESTROY] = { .gpu = gpu_event_destroy, ARGS(event) },
+	[VGPU_CMD_EVENT_RECORD] = { .gpu = gpu_event_record, ARGS(event) },
+	[VGPU_CMD_EVENT_QUERY] = { .gpu = gpu_event_query, ARGS(event), ANSWERS },
+	[VGPU_CMD_EVENT_ELAPSED] = { .gpu = gpu_event_elapsed, ARGS(elapsed), ANSWERS },
+	[VGPU_CMD_HOST_FUNC] = { .gpu = gpu_host_func, ARGS(host_func), ANSWERS },
+	[VGPU_CMD_HOST_FUNC_DONE] = { .gpu = gpu_host_func_done, ARGS(host_func) },
+	[VGPU_CMD_CAPTURE_BEGIN] = { .gpu = gpu_capture_begin, ARGS(capture_begin) },
+	[VGPU_CMD_CAPTURE_END] = { .gpu = gpu_capture_end, ARGS(graph) },
+	[VGPU_CMD_GRAPH_LAUNCH] = { .gpu = gpu_graph_launch, ARGS(graph) },
+	[VGPU_CMD_GRAPH_DESTROY] = { .gpu = gpu_graph_destroy, ARGS(graph) },
 };
 
 static bool args_are_zero(const struct vgpu_request *req, uint32_t from)
@@ -196,16 +235,20 @@ static int dispatch(struct commands *c, const struct vgpu_request *req, struct v
 {
 	const struct command *cmd;
 
-	if (req->cmd >= sizeof(commands) / sizeof(commands[0]) || !commands[req->cmd].run)
+	if (req->cmd >= sizeof(commands) / sizeof(commands[0]))
 		return VGPU_ENOCMD;
 	cmd = &commands[req->cmd];
+	if (!cmd->run && !cmd->gpu)
+		return VGPU_ENOCMD;
 	if (req->flags & ~VGPU_REQ_FLAGS_ALL || !args_are_zero(req, cmd->args_bytes))
+		return VGPU_EINVAL;
+	if (cmd->must_answer && req->flags & VGPU_REQ_NO_RESPONSE)
 		return VGPU_EINVAL;
 	if (cmd->data == NO_DATA && (req->data_len || req->data_ptr))
 		return VGPU_EINVAL;
 	if (!checked_range(req->data_ptr, req->data_len, c->window_bytes))
 		return VGPU_ERANGE;
-	return cmd->run(c, req, rsp);
+	return cmd->gpu ? cmd->gpu(&c->gpu, req, rsp) : cmd->run(c, req, rsp);
 }
 
 /* Errors of a single call pass; those of a broken context answer every later call as well. */
@@ -216,14 +259,61 @@ static bool backend_is_lost(struct commands *c)
 	return c->ops->memory(c->backend, &total, &free_bytes) != 0;
 }
 
+/* Not a failure, or one of a capture's, during which the backend is not asked for memory. */
+static bool is_harmless(int status)
+{
+	return status == GPU_NOT_READY ||
+	       (status >= GPU_CAPTURE_UNSUPPORTED && status <= GPU_CAPTURE_LAST);
+}
+
+static void failed(struct commands *c, int status)
+{
+	c->errors += status != GPU_NOT_READY;
+	if (is_harmless(status) || c->lost)
+		return;
+	if ((status > 0 || status == VGPU_EBACKEND) && backend_is_lost(c))
+		c->lost = status;
+}
+
+/* The answer to a request that came to @status: its own, or what was kept. */
+static void complete(struct commands *c, struct vgpu_response *rsp, int status)
+{
+	const uint32_t log_bytes = status ? rsp->data_len : 0;
+
+	if (status == 0) {
+		status = c->sticky;
+		c->sticky = 0;
+	}
+	if (__builtin_expect(status != 0, 0)) {
+		*rsp = (struct vgpu_response){ .id = rsp->id };
+		rsp->status = status;
+		rsp->data_len = log_bytes;
+	}
+	c->backend_lost = c->lost != 0;
+}
+
 void commands_init(struct commands *c)
 {
 	c->requests = 0;
 	c->errors = 0;
 	c->sticky = 0;
+	c->lost = 0;
 	c->backend_lost = false;
 	c->started_us = clock_us();
 	c->messages = (struct throttle){ 0 };
+	c->gpu = (struct gpu){
+		.ops = c->ops,
+		.backend = c->backend,
+		.window = c->window,
+		.window_bytes = c->window_bytes,
+		.deadline_us = (uint64_t)c->deadline_ms * 1000,
+	};
+	gpu_init(&c->gpu);
+}
+
+void commands_dispose(struct commands *c)
+{
+	gpu_dispose(&c->gpu);
 }
 
 bool commands_run(struct commands *c, const struct vgpu_request *req, struct vgpu_response *rsp)
@@ -232,23 +322,41 @@ bool commands_run(struct commands *c, const struct vgpu_request *req, struct vgp
 
 	*rsp = (struct vgpu_response){ .id = req->id };
 	c->requests++;
-	status = dispatch(c, req, rsp);
-	if (__builtin_expect(status != 0, 0)) {
-		c->errors++;
-		if (status > 0 || status == VGPU_EBACKEND)
-			c->backend_lost = backend_is_lost(c);
-	}
+	gpu_mark_pending(&c->gpu);
+	status = __builtin_expect(c->lost != 0, 0) ? c->lost : dispatch(c, req, rsp);
+	if (status == GPU_DEFERRED)
+		return false;
+	if (__builtin_expect(status != 0, 0))
+		failed(c, status);
 
 	if (req->flags & VGPU_REQ_NO_RESPONSE) {
 		if (!c->sticky)
 			c->sticky = status;
 		return false;
 	}
-	if (status == 0) {
-		status = c->sticky;
-		c->sticky = 0;
-	}
-	if (__builtin_expect(status != 0, 0))
-		*rsp = (struct vgpu_response){ .id = req->id, .status = status };
+	complete(c, rsp, status);
 	return true;
+}
+
+bool commands_poll(struct commands *c, struct vgpu_response *rsp)
+{
+	if (!gpu_poll(&c->gpu, rsp, c->lost))
+		return false;
+	if (rsp->status)
+		failed(c, rsp->status);
+	complete(c, rsp, rsp->status);
+	return true;
+}
+
+int commands_tend(struct commands *c, uint64_t now_us, bool idle)
+{
+	int rc = c->lost ? 0 : gpu_tend(&c->gpu, now_us, idle);
+
+	if (c->gpu.failure) {
+		failed(c, c->gpu.failure);
+		if (!c->sticky)
+			c->sticky = c->gpu.failure;
+		c->gpu.failure = 0;
+	}
+	return rc;
 }

@@ -13,6 +13,7 @@
 #include "../protocol/vgpu_commands.h"
 #include "backend.h"
 #include "mediator_throttle.h"
+#include "worker_gpu.h"
 
 /* Pass on the guest's text, at once or not at all. 0 or a negative VGPU_E*. */
 typedef int commands_message_fn(void *opaque, const char *text, uint32_t length);
@@ -37,16 +38,36 @@ struct commands {
 	uint64_t errors;
 	uint64_t started_us;
 	int32_t sticky;    /* failure of a request that had no response */
-	bool backend_lost; /* the backend will not recover: end the worker */
+	int32_t lost;      /* the backend failed so and will not recover; no more requests run */
+	bool backend_lost; /* a response has told the guest that: end the worker */
 	struct throttle messages;
+	struct gpu gpu;
 };
 
 void commands_init(struct commands *c);
 
+/* Free all that the channel had. A worker that ends does not need to. */
+void commands_dispose(struct commands *c);
+
 /*
- * Execute @req. Returns whether @rsp, complete, is to be sent. Does not log and does not block
- * beyond what the backend does.
+ * Execute @req. Returns whether @rsp, complete, is to be sent now: else there is none, or
+ * commands_poll() brings it. Does not log and does not block beyond what the backend does.
  */
 bool commands_run(struct commands *c, const struct vgpu_request *req, struct vgpu_response *rsp);
+
+/* Requests whose response comes when the GPU has finished something. */
+static inline uint32_t commands_pending(const struct commands *c)
+{
+	return c->gpu.pending.count;
+}
+
+/* Look at one of those. Returns whether @rsp, complete, is to be sent. */
+bool commands_poll(struct commands *c, struct vgpu_response *rsp);
+
+/*
+ * Look after work that nobody waits for. @idle: no request is there. Returns 0, or VGPU_EDEADLINE:
+ * the GPU has got nowhere for that long.
+ */
+int commands_tend(struct commands *c, uint64_t now_us, bool idle);
 
 #endif

@@ -140,7 +140,7 @@ static void kick(struct worker *w)
 {
 	uint32_t phase = phase_of(shm_load(&w->watch.state));
 
-	if (phase == WORKER_SLEEPING || phase == WORKER_NOTIFYING)
+	if (phase == WORKER_SLEEPING || phase == WORKER_DOZING || phase == WORKER_NOTIFYING)
 		pthread_kill(w->ring_thread, SIGUSR1);
 }
 

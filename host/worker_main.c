@@ -296,7 +296,8 @@ static int attach(struct worker *w, const int *fds, uint32_t nfds, char *why, si
 	if (sysconf(_SC_NPROCESSORS_ONLN) == 1 && w->assign.transport != WORKER_TRANSPORT_XEN)
 		w->assign.spin_us = 0;
 	if (w->geometry.window_bytes)
-		rc = w->ops->window(w->backend, w->commands.window, w->geometry.window_bytes);
+		rc = w->ops->window(w->backend, w->commands.window, w->geometry.window_bytes,
+				    w->transport.registrable);
 	if (rc == 0)
 		rc = error_from_errno(worker_control_start(w));
 	if (rc)

@@ -34,9 +34,10 @@ static int attach_failed(struct admin *a, const struct xen_device *dev,
 				  admin_domain_label(a, dev->domid), dev->number,
 				  admin_domain_label(a, done->other));
 	case -EINVAL:
-		return admin_fail(a, ADMIN_USAGE, "%s: %s", admin_domain_label(a, dev->domid),
-				  dev->domid ? "a domain cannot serve itself" :
-					       "domain 0 cannot be a guest");
+		if (dev->domid == 0)
+			return admin_fail(a, ADMIN_USAGE, "domain 0 cannot be a guest");
+		return admin_fail(a, ADMIN_USAGE, "%s: a domain cannot serve itself",
+				  admin_domain_label(a, dev->domid));
 	case -ESRCH:
 		return admin_fail(a, ADMIN_NO_DOMAIN, "domain %u or %u: is gone", dev->domid,
 				  dev->backend);

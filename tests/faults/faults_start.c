@@ -87,7 +87,7 @@ static void test_usage(void **state)
 	assert_int_equal(run("--help", NULL, NULL, NULL, NULL), 0);
 	assert_true(said("--check-config"));
 	assert_int_equal(run("--version", NULL, NULL, NULL, NULL), 0);
-	assert_true(said("protocol 1.0"));
+	assert_true(said("protocol 1.1"));
 }
 
 static void test_config_errors(void **state)

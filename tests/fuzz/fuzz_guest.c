@@ -17,6 +17,7 @@
 
 #include "vgpuguest.h"
 #include "../../guest-lib/channel.h"
+#include "../../protocol/vgpu_gpu.h"
 #include "../../protocol/vgpu_socket.h"
 
 #define WAITS_MAX 100
@@ -28,6 +29,7 @@ static struct {
 	uint8_t *shared; /* the channel, once OPEN brought it */
 	size_t bytes;
 	uint32_t rsp_prod;
+	uint32_t taken; /* requests */
 } host;
 
 static void hang_up(void)
@@ -154,17 +156,53 @@ static uint32_t *word(uint32_t offset)
 	return (uint32_t *)(void *)(host.shared + VGPU_PAGE_BYTES + offset);
 }
 
+/* The next request that wants a response; those that do not are taken on the way. */
+static void take_request(struct vgpu_request *req)
+{
+	const uint8_t *reqs = host.shared + 2 * VGPU_PAGE_BYTES;
+
+	for (uint32_t i = 0; i < CHANNEL_ENTRIES; i++) {
+		memcpy(req, reqs + host.taken % CHANNEL_ENTRIES * sizeof(*req), sizeof(*req));
+		host.taken++;
+		if (!(req->flags & VGPU_REQ_NO_RESPONSE))
+			break;
+	}
+	*word(VGPU_INDEX_REQ_CONS) = host.taken;
+}
+
+/* What a good host says of GPU work, near enough to get on. */
+static void answer_gpu(const struct vgpu_request *req, struct vgpu_response *rsp)
+{
+	struct vgpu_device_info info = { .devices = 1 + req->args[0] % 2, .name = "fuzz" };
+	struct vgpu_kernel_reply kernel = { .params = 2, .param_bytes = 16 };
+	struct vgpu_kernel_param params[2] = { { 0, 8 }, { 8, 8 } };
+	uint64_t address = ((uint64_t)host.taken + 1) << 30;
+
+	if (req->cmd == VGPU_CMD_ALLOC)
+		memcpy(rsp->data, &address, sizeof(address));
+	if (req->cmd == VGPU_CMD_KERNEL_GET)
+		memcpy(rsp->data, &kernel, sizeof(kernel));
+	if (req->data_len == 0 || req->data_ptr > host.bytes - CHANNEL_OVERHEAD - sizeof(info))
+		return;
+	if (req->cmd == VGPU_CMD_DEVICE_INFO)
+		memcpy(host.shared + CHANNEL_OVERHEAD + req->data_ptr, &info, sizeof(info));
+	if (req->cmd == VGPU_CMD_KERNEL_PARAMS)
+		memcpy(host.shared + CHANNEL_OVERHEAD + req->data_ptr, params, sizeof(params));
+	if (req->cmd == VGPU_CMD_DEVICE_INFO || req->cmd == VGPU_CMD_KERNEL_PARAMS)
+		rsp->data_len = req->data_len;
+}
+
 /* Answer the request that waits, nearly rightly. */
 static void answer(uint8_t how)
 {
-	const uint8_t *reqs = host.shared + 2 * VGPU_PAGE_BYTES;
 	uint8_t *rsps = host.shared + 2 * VGPU_PAGE_BYTES + CHANNEL_ENTRIES * 128;
 	uint32_t slot = host.rsp_prod % CHANNEL_ENTRIES;
 	struct vgpu_request req;
 	struct vgpu_response rsp = { 0 };
 
-	memcpy(&req, reqs + slot * sizeof(req), sizeof(req));
+	take_request(&req);
 	rsp.id = req.id;
+	answer_gpu(&req, &rsp);
 	if (req.cmd == VGPU_CMD_QUERY_STATUS)
 		rsp.data_len = req.data_len;
 	if (req.cmd == VGPU_CMD_VECTOR_ADD)
@@ -183,7 +221,6 @@ static void answer(uint8_t how)
 		input_bytes(&host.in, host.shared + CHANNEL_OVERHEAD, 300);
 	memcpy(rsps + slot * sizeof(rsp), &rsp, sizeof(rsp));
 	*word(VGPU_INDEX_RSP_PROD) = ++host.rsp_prod;
-	*word(VGPU_INDEX_REQ_CONS) += 1;
 }
 
 static void meddle(void)
@@ -281,6 +318,43 @@ static void add(struct vgpu *g, size_t n)
 	free(c);
 }
 
+/* A program that uses the GPU, up to the first error. */
+static int use_gpu(struct vgpu *g, uint8_t op)
+{
+	const struct vgpu_dim3 one = { 1, 1, 1 };
+	uint8_t here[3000] = { 0 };
+	struct vgpu_gpu_properties properties;
+	uint64_t params[2] = { 0 };
+	void *args[2] = { &params[0], &params[1] }, *pinned;
+	vgpu_module module;
+	vgpu_kernel kernel;
+	vgpu_devptr p;
+	int rc;
+
+	if ((rc = vgpu_malloc(g, &p, 4096)) != 0)
+		return rc;
+	if (op & 8 && (rc = vgpu_copy_to_device(g, p, here, sizeof(here))) != 0)
+		return rc;
+	if (op & 16 && (rc = vgpu_copy_from_device(g, here, p, op)) != 0)
+		return rc;
+	if (op & 32 && (rc = vgpu_get_gpu_properties(g, 0, &properties)) != 0)
+		return rc;
+	if (op & 64 && vgpu_host_alloc(g, &pinned, 256) == 0) {
+		vgpu_copy_from_device_async(g, pinned, p, 256, 0);
+		if ((rc = vgpu_host_free(g, pinned)) != 0)
+			return rc;
+	}
+	if (op & 128) {
+		if ((rc = vgpu_module_load(g, &module, "image", 5)) != 0 ||
+		    (rc = vgpu_module_get_kernel(g, module, "name", &kernel)) != 0 ||
+		    (rc = vgpu_launch_args(g, kernel, one, one, 0, 0, args)) != 0)
+			return rc;
+	}
+	if ((rc = vgpu_synchronize(g)) != 0)
+		return rc;
+	return vgpu_free(g, p);
+}
+
 static void call(struct vgpu *g, uint8_t op)
 {
 	uint8_t data[64] = { 0 }, args[104] = { 0 }, reply[48];
@@ -290,6 +364,8 @@ static void call(struct vgpu *g, uint8_t op)
 
 	switch (op % 8) {
 	case 0:
+		check_rc(use_gpu(g, op), g);
+		break;
 	case 1:
 		rc = vgpu_query_status(g, &s);
 		check_rc(rc, g);

@@ -30,8 +30,9 @@ static void check_header(const uint8_t *base, uint64_t bytes)
 /* A response that is nearly right, at the place where the next one belongs. */
 static void answer(struct channel *ch, struct input *in)
 {
-	struct vgpu_response rsp = { .id = ch->oldest_id };
 	uint8_t how = input_u8(in);
+	/* to one of the last requests, in any order */
+	struct vgpu_response rsp = { .id = ch->next_id - 1 - (how >> 5) };
 	uint32_t slot = *ch->rsp.at.prod & (ch->rsp.at.entries - 1);
 
 	if (how & 1)
@@ -50,9 +51,8 @@ static void answer(struct channel *ch, struct input *in)
 
 static void take(struct channel *ch)
 {
-	uint32_t in_flight = channel_in_flight(ch), oldest = ch->oldest_id;
-	uint32_t asked = ch->asked[oldest % CHANNEL_ENTRIES];
-	int was_dead = ch->rsp.dead;
+	uint32_t in_flight = channel_in_flight(ch), place;
+	int was_dead = ch->dead;
 	struct vgpu_response rsp;
 	struct cause why = { 0 };
 	int rc = channel_take(ch, &rsp, &why);
@@ -60,8 +60,10 @@ static void take(struct channel *ch)
 	MUST(rc == 0 || rc == -EAGAIN || rc == VGPU_EPROTO);
 	MUST(!was_dead || rc == VGPU_EPROTO);
 	if (rc == 0) {
-		MUST(in_flight > 0 && rsp.id == oldest && rsp.reserved == 0);
-		MUST(rsp.data_len <= asked && rsp.data_len <= ch->window_bytes);
+		place = rsp.id % CHANNEL_ENTRIES;
+		MUST(in_flight > 0 && rsp.id == ch->flights[place].id && rsp.reserved == 0);
+		MUST(!ch->flights[place].due);
+		MUST(rsp.data_len <= ch->flights[place].asked);
 		MUST(rsp.status >= 0 || rsp.status <= VGPU_EINVAL);
 		MUST(channel_in_flight(ch) == in_flight - 1);
 	} else if (rc == VGPU_EPROTO) {
@@ -69,9 +71,9 @@ static void take(struct channel *ch)
 	}
 }
 
-static void submit(struct channel *ch, uint32_t data_len)
+static void submit(struct channel *ch, uint32_t data_len, uint32_t flags)
 {
-	struct vgpu_request req = { .cmd = VGPU_CMD_NOP, .data_len = data_len };
+	struct vgpu_request req = { .cmd = VGPU_CMD_NOP, .flags = flags, .data_len = data_len };
 	struct cause why = { 0 };
 	int rc = channel_submit(ch, &req, &why);
 
@@ -96,7 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		switch (op % 8) {
 		case 0:
-			submit(&ch, (op >> 3) * 100u);
+			submit(&ch, (op >> 3) * 100u, op >> 7 ? VGPU_REQ_NO_RESPONSE : 0);
 			break;
 		case 1:
 			take(&ch);

@@ -79,9 +79,61 @@ def request_seeds():
     for name, r in raw.items():
         yield name, bytes([4, 10, 1]) + r
     yield "all", bytes([4, 10]) + b"".join(b"\1" + r for r in raw.values())
+    gpu = {
+        "copies": [
+            request(17, bytes(8)),
+            request(18),
+            request(19, struct.pack("<Q", 4096)),
+            request(33, struct.pack("<II", 1, 0)),
+            request(37, struct.pack("<II", 1, 0)),
+            request(37, struct.pack("<II", 2, 1)),
+            request(34, struct.pack("<I", 1)),
+        ],
+        "module": [
+            request(25, struct.pack("<IIQQ", 1, 0, 0, 16), length=16),
+            request(26, struct.pack("<I", 1), length=64),
+            request(28, struct.pack("<II", 1, 1), length=5),
+            request(27, struct.pack("<I", 1)),
+        ],
+        "events": [
+            request(38, struct.pack("<II", 1, 0)),
+            request(40, struct.pack("<II", 1, 0)),
+            request(41, struct.pack("<I", 1)),
+            request(42, struct.pack("<II", 1, 1)),
+            request(35, struct.pack("<II", 0, 1)),
+            request(39, struct.pack("<I", 1)),
+        ],
+        "host-func": [
+            request(43, struct.pack("<II", 0, 1)),
+            request(36, bytes(8)),
+            request(44, struct.pack("<II", 0, 1)),
+        ],
+        "graph": [
+            request(33, struct.pack("<II", 1, 0)),
+            request(45, struct.pack("<II", 1, 0)),
+            request(46, struct.pack("<II", 1, 1)),
+            request(47, struct.pack("<II", 1, 0)),
+            request(48, struct.pack("<II", 1, 0)),
+        ],
+    }
+    for name, requests in gpu.items():
+        yield name, bytes([4, 10]) + b"".join(b"\x0f" + r for r in requests)
+    # Records of nearly right ones: how, flags, command, id, then what the command takes.
+    near = [
+        bytes([2, 0, 19, 1, 0, NEAR_PAGE, 1]),
+        bytes([2, 0, 25, 1, 0, 1, 0]),
+        bytes([2, 0, 26, 1, 0, 1, 0]),
+    ]
+    for kernel in range(8):
+        get = bytes([2, 0, 28, 1, kernel, 1, 1])
+        for words in range(10):
+            launch = bytes([2, 0, 32, 1, 0, 1, 0] + [2] * 6 + [words] + [NEAR_SMALL, 0] * 3 + [9])
+            yield f"launch-{kernel}-{words}", bytes([4, 10]) + b"".join(near) + get + launch
+    for cmd in range(16, 50):
+        yield f"near-gpu-{cmd}", bytes([4, 10]) + near[0] + bytes([6, 0, cmd, 1] + [1, 0] * 8)
     for how in range(0, 256, 16):
         for cmd in (2, 3, 4):
-            yield f"near-{how | cmd}", bytes([2, 10, 0, how | cmd, 5]) + bytes(
+            yield f"near-{how | cmd}", bytes([2, 10, 0, how, cmd, 5]) + bytes(
                 [NEAR_SMALL, 0, NEAR_HALF, 0, NEAR_BELOW, 64, NEAR_SMALL, 64])
 
 

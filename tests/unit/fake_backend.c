@@ -49,11 +49,12 @@ static int fake_memory(struct backend *b, uint64_t *total, uint64_t *free_bytes)
 	return lost;
 }
 
-static int fake_window(struct backend *b, void *base, size_t bytes)
+static int fake_window(struct backend *b, void *base, size_t bytes, bool registrable)
 {
 	(void)b;
 	(void)base;
 	(void)bytes;
+	(void)registrable;
 	return 0;
 }
 

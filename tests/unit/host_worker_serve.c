@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What a real worker process does while the GPU is at work: it is this program with --worker, on
+ * the backend `cpu`, whose kernel spin_ms() goes on behind its back.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "../../common/shm.h"
+#include "../../host/local_worker.h"
+#include "../../host/mediator_throttle.h"
+#include "../../host/worker.h"
+#include "../../protocol/vgpu_errors.h"
+
+#define HANG_MS 30000 /* nothing here takes longer unless it hangs */
+#define ENTRIES 8u
+#define WINDOW 65536u
+#define MODULE 1u
+#define SPIN 1u
+#define FAULT 2u
+
+static struct local_worker lw;
+static struct local_channel ch;
+static struct worker_assign assign;
+static char why[256];
+
+#define REQUEST(command, type, ...)                                                                \
+	request(VGPU_CMD_##command, &(const struct vgpu_##type##_args){ __VA_ARGS__ },             \
+		sizeof(struct vgpu_##type##_args))
+
+static struct vgpu_request request(uint32_t cmd, const void *args, size_t bytes)
+{
+	struct vgpu_request req = { .cmd = cmd };
+
+	memcpy(req.args, args, bytes);
+	return req;
+}
+
+static int32_t call(struct vgpu_request req)
+{
+	struct vgpu_response rsp;
+
+	assert_int_equal(local_channel_call(&ch, &lw, &req, &rsp, HANG_MS), 0);
+	return rsp.status;
+}
+
+static void put(struct vgpu_request req, uint32_t id)
+{
+	req.id = id;
+	assert_int_equal(spsc_produce(&ch.req, &req), 0);
+	if (spsc_publish(&ch.req))
+		eventfd_write(ch.to_host, 1);
+}
+
+static void put_quietly(struct vgpu_request req)
+{
+	req.flags = VGPU_REQ_NO_RESPONSE;
+	put(req, 0);
+}
+
+/* The next response, whichever it is; false: none in time. */
+static bool get(struct vgpu_response *rsp, int ms)
+{
+	const uint64_t end_us = clock_us() + (uint64_t)ms * 1000;
+	struct pollfd p = { .fd = ch.to_guest, .events = POLLIN };
+	eventfd_t count;
+
+	while (spsc_consume(&ch.rsp, rsp, ENTRIES) == -EAGAIN) {
+		if (clock_us() >= end_us)
+			return false;
+		if (spsc_sleep(&ch.rsp) && poll(&p, 1, 1) == 1)
+			eventfd_read(ch.to_guest, &count);
+	}
+	return true;
+}
+
+static void get_id(uint32_t id, int32_t status)
+{
+	struct vgpu_response rsp;
+
+	assert_true(get(&rsp, HANG_MS));
+	assert_int_equal(rsp.id, id);
+	assert_int_equal(rsp.status, status);
+}
+
+static void get_kernel(uint32_t handle, const char *name)
+{
+	struct vgpu_request req = REQUEST(KERNEL_GET, kernel, MODULE, handle);
+
+	req.data_len = (uint32_t)strlen(name);
+	memcpy(ch.window, name, req.data_len);
+	assert_int_equal(call(req), 0);
+}
+
+static void serve(void)
+{
+	struct vgpu_request image = REQUEST(MODULE_DATA, module_data, MODULE, 0, 0, 8);
+
+	assert_int_equal(
+		local_worker_start(&lw, "/proc/self/exe", "cpu", "", 0, NULL, why, sizeof(why)), 0);
+	assert_int_equal(local_channel_init(&ch, ENTRIES, WINDOW), 0);
+	assert_int_equal(local_worker_assign(&lw, &ch, &assign, why, sizeof(why)), 0);
+	image.data_len = 8;
+	assert_int_equal(call(image), 0);
+	assert_int_equal(call(REQUEST(MODULE_LOAD, module, MODULE, 0)), 0);
+	get_kernel(SPIN, "spin_ms");
+	get_kernel(FAULT, "fault");
+}
+
+static struct vgpu_request spin_ms(uint32_t ms)
+{
+	struct vgpu_launch_args args = {
+		.kernel = SPIN,
+		.grid = { 1, 1, 1 },
+		.block = { 1, 1, 1 },
+		.param_bytes = sizeof(ms),
+	};
+
+	memcpy(args.params, &ms, sizeof(ms));
+	return request(VGPU_CMD_LAUNCH, &args, sizeof(args));
+}
+
+static struct vgpu_request fault(void)
+{
+	const struct vgpu_launch_args args = {
+		.kernel = FAULT,
+		.grid = { 1, 1, 1 },
+		.block = { 1, 1, 1 },
+	};
+
+	return request(VGPU_CMD_LAUNCH, &args, sizeof(args));
+}
+
+static struct vgpu_request synchronize(void)
+{
+	return REQUEST(SYNCHRONIZE, sync, VGPU_SYNC_DEVICE, 0);
+}
+
+static struct vgpu_request nop(void)
+{
+	return (struct vgpu_request){ .cmd = VGPU_CMD_NOP };
+}
+
+static void ends(int reason, const char *text)
+{
+	struct worker_ended m;
+
+	assert_int_equal(local_worker_expect(&lw, WORKER_ENDED, &m, sizeof(m), HANG_MS), sizeof(m));
+	assert_int_equal(m.reason, reason);
+	if (!strstr(m.why, text))
+		fail_msg("\"%s\" does not say \"%s\"", m.why, text);
+}
+
+/* Clock ticks of processor time that the worker has used. */
+static long ticks(void)
+{
+	long user, system;
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", lw.pid);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f,
+				"%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld",
+				&user, &system),
+			 2);
+	fclose(f);
+	return user + system;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	lw = (struct local_worker){ .control = -1 };
+	ch = (struct local_channel){ .memfd = -1, .to_host = -1, .to_guest = -1 };
+	assign = (struct worker_assign){ .channel = 3, .spin_us = 20, .vm = "test" };
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	local_channel_dispose(&ch);
+	local_worker_dispose(&lw);
+	return 0;
+}
+
+static void test_other_requests_pass(void **state)
+{
+	(void)state;
+	serve();
+	put_quietly(spin_ms(300));
+	put(synchronize(), 1000);
+	for (uint32_t i = 0; i < 100; i++) {
+		put(nop(), i);
+		get_id(i, 0);
+	}
+	get_id(1000, 0);
+}
+
+/* The same without polling at all, as on a single processor. */
+static void test_without_spinning(void **state)
+{
+	(void)state;
+	assign.spin_us = 0;
+	serve();
+	put_quietly(spin_ms(50));
+	put(synchronize(), 1000);
+	put(nop(), 1);
+	get_id(1, 0);
+	get_id(1000, 0);
+}
+
+/* Waiting for a long kernel costs little, and its end is seen soon. */
+static void test_waits_without_burning(void **state)
+{
+	const long per_second = sysconf(_SC_CLK_TCK);
+	uint64_t start_us;
+	long before;
+
+	(void)state;
+	serve();
+	start_us = clock_us();
+	put_quietly(spin_ms(1000));
+	put(synchronize(), 1);
+	before = ticks();
+	get_id(1, 0);
+	assert_in_range(clock_us() - start_us, 1000000, 1200000);
+	assert_in_range(ticks() - before, 0, per_second / 4);
+}
+
+static void test_deadline_of_what_is_waited_for(void **state)
+{
+	(void)state;
+	assign.deadline_ms = 200;
+	serve();
+	put_quietly(spin_ms(60000));
+	put(synchronize(), 1);
+	ends(VGPU_EDEADLINE, "200 ms");
+}
+
+static void test_deadline_of_what_nobody_waits_for(void **state)
+{
+	(void)state;
+	assign.deadline_ms = 200;
+	serve();
+	put_quietly(spin_ms(60000));
+	ends(VGPU_EDEADLINE, "200 ms");
+}
+
+/* Requests that come without a pause do not keep the worker from looking. */
+static void test_deadline_while_busy(void **state)
+{
+	const uint64_t end_us = clock_us() + HANG_MS * 1000ull;
+	struct vgpu_request req = nop();
+	struct vgpu_response rsp;
+	int rc = 0;
+
+	(void)state;
+	assign.deadline_ms = 200;
+	serve();
+	put_quietly(spin_ms(60000));
+	while (rc == 0 && clock_us() < end_us)
+		rc = local_channel_call(&ch, &lw, &req, &rsp, HANG_MS);
+	assert_int_equal(rc, -ENOTCONN);
+	ends(VGPU_EDEADLINE, "200 ms");
+}
+
+static void test_deadline_spares_what_gets_on(void **state)
+{
+	(void)state;
+	assign.deadline_ms = 400;
+	serve();
+	for (int i = 0; i < 4; i++) {
+		put_quietly(spin_ms(200));
+		usleep(20000); /* idle: a marker each */
+	}
+	put(synchronize(), 1);
+	get_id(1, 0);
+}
+
+static void test_fault_is_told_first(void **state)
+{
+	(void)state;
+	serve();
+	put_quietly(fault());
+	put_quietly(fault());
+	usleep(50000);
+	put(nop(), 5);
+	get_id(5, 700);
+	ends(VGPU_EBACKEND, "does not recover");
+}
+
+static void test_fault_is_told_to_all(void **state)
+{
+	(void)state;
+	serve();
+	put_quietly(spin_ms(50));
+	put_quietly(fault());
+	put(synchronize(), 1);
+	put(synchronize(), 2);
+	get_id(1, 700);
+	get_id(2, 700);
+	ends(VGPU_EBACKEND, "does not recover");
+}
+
+/* Its memory is not kept for a guest that does not ask. */
+static void test_fault_that_nobody_asks_for(void **state)
+{
+	(void)state;
+	serve();
+	put_quietly(fault());
+	put_quietly(fault());
+	ends(VGPU_EBACKEND, "does not recover");
+}
+
+static void test_host_func(void **state)
+{
+	struct vgpu_response rsp;
+
+	(void)state;
+	serve();
+	put_quietly(spin_ms(20));
+	put(REQUEST(HOST_FUNC, host_func, 0, 1), 10);
+	put(synchronize(), 11);
+	get_id(10, 0);
+	assert_false(get(&rsp, 50));
+	put_quietly(REQUEST(HOST_FUNC_DONE, host_func, 0, 1));
+	get_id(11, 0);
+}
+
+static void test_stop_while_waiting(void **state)
+{
+	const struct worker_stop m = { .type = WORKER_STOP };
+
+	(void)state;
+	serve();
+	put_quietly(spin_ms(60000));
+	put(synchronize(), 1);
+	usleep(20000);
+	assert_int_equal(send(lw.control, &m, sizeof(m), 0), sizeof(m));
+	ends(0, "stopped");
+}
+
+/* A guest that takes the worker's signals away keeps it from nothing but its own requests. */
+static void test_deadline_with_signals_taken(void **state)
+{
+	const uint64_t end_us = clock_us() + 150000;
+	uint64_t count;
+	struct iovec iov = { &count, sizeof(count) };
+
+	(void)state;
+	assign.deadline_ms = 300;
+	serve();
+	put_quietly(spin_ms(60000));
+	while (clock_us() < end_us) {
+		eventfd_write(ch.to_host, 1);
+		(void)!preadv2(ch.to_host, &iov, 1, -1, RWF_NOWAIT);
+	}
+	ends(VGPU_EDEADLINE, "300 ms");
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		T(other_requests_pass),
+		T(without_spinning),
+		T(waits_without_burning),
+		T(deadline_of_what_is_waited_for),
+		T(deadline_of_what_nobody_waits_for),
+		T(deadline_while_busy),
+		T(deadline_spares_what_gets_on),
+		T(fault_is_told_first),
+		T(fault_is_told_to_all),
+		T(fault_that_nobody_asks_for),
+		T(host_func),
+		T(stop_while_waiting),
+		T(deadline_with_signals_taken),
+	};
+
+	if (argc > 1 && strcmp(argv[1], "--worker") == 0)
+		return worker_main(argc, argv);
+	return cmocka_run_group_tests_name("host_worker_serve", tests, NULL, NULL);
+}
