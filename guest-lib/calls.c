@@ -2,119 +2,23 @@
 /* The public calls on a handle. */
 #include <string.h>
 
-#include "fork_guard.h"
-#include "private.h"
+#include "call.h"
 #include "../common/checked.h"
-#include "../common/errors.h"
 #include "../common/shm.h"
-
-/* What one public call needs on its way. */
-struct call {
-	struct vgpu *vgpu;
-	int64_t deadline_ns; /* -1 never */
-	struct cause why;    /* valid after a failure */
-};
-
-/* Answers that earlier calls gave up on, before the window is used for anything else. */
-static int drain(struct call *c)
-{
-	struct vgpu_response late;
-	int rc = 0;
-
-	while (rc == 0 && channel_in_flight(&c->vgpu->channel))
-		rc = wait_response(c->vgpu, &late, c->deadline_ns, &c->why);
-	return rc;
-}
-
-/* Take the handle; on failure it is not held. */
-static int begin(struct call *c, struct vgpu *vgpu)
-{
-	if (!vgpu)
-		return VGPU_EINVAL;
-	if (__builtin_expect(vgpu->fork_epoch != fork_guard_epoch, 0))
-		return VGPU_EFORKED;
-	c->vgpu = vgpu;
-	c->why.text[0] = '\0';
-	pthread_mutex_lock(&vgpu->lock);
-	c->deadline_ns = -1;
-	if (vgpu->timeout_ms >= 0)
-		c->deadline_ns = clock_deadline(vgpu->timeout_ms);
-	return 0;
-}
-
-/* A finished call's result, told to vgpu_last_error(); gives the handle back. */
-static int end(struct call *c, int rc)
-{
-	struct vgpu *h = c->vgpu;
-
-	if (__builtin_expect(rc || h->failed, 0)) {
-		if (rc && !c->why.text[0])
-			because(&c->why, rc, "%s: %s", h->transport->name, error_text(rc));
-		pthread_mutex_lock(&h->error_lock);
-		memcpy(&h->error, &c->why, sizeof(h->error));
-		pthread_mutex_unlock(&h->error_lock);
-		h->failed = rc != 0;
-	}
-	pthread_mutex_unlock(&h->lock);
-	return rc;
-}
-
-/* May requests be sent? Not on a dead channel, and not while late answers are due. */
-static int ready(struct call *c)
-{
-	if (__builtin_expect(c->vgpu->dead, 0))
-		return c->vgpu->dead;
-	if (__builtin_expect(channel_in_flight(&c->vgpu->channel), 0))
-		return drain(c);
-	return 0;
-}
-
-static int submit(struct call *c, struct vgpu_request *req)
-{
-	struct vgpu *h = c->vgpu;
-	int rc = channel_submit(&h->channel, req, &c->why);
-
-	if (rc > 0) {
-		h->transport->ops->notify(h->transport);
-		rc = 0;
-	}
-	return rc == VGPU_EPROTO ? wait_end(h, rc, &c->why) : rc;
-}
-
-/* One request and its answer. Returns the response's status where one came. */
-static int round_trip(struct call *c, struct vgpu_request *req, struct vgpu_response *rsp)
-{
-	int rc = submit(c, req);
-
-	if (rc == 0)
-		rc = wait_response(c->vgpu, rsp, c->deadline_ns, &c->why);
-	return rc ? rc : rsp->status;
-}
 
 int vgpu_nop(struct vgpu *vgpu)
 {
 	struct vgpu_request req = { .cmd = VGPU_CMD_NOP };
 	struct vgpu_response rsp;
 	struct call c;
-	int rc = begin(&c, vgpu);
+	int rc = call_begin(&c, vgpu);
 
 	if (rc)
 		return rc;
-	rc = ready(&c);
+	rc = call_ready(&c);
 	if (rc == 0)
-		rc = round_trip(&c, &req, &rsp);
-	return end(&c, rc);
-}
-
-/* Copy a string of the host's, terminated whatever it sent. */
-static void take_text(char *out, size_t out_size, const char *in, size_t in_size)
-{
-	size_t n = strnlen(in, in_size);
-
-	if (n >= out_size)
-		n = out_size - 1;
-	memcpy(out, in, n);
-	out[n] = '\0';
+		rc = call_round_trip(&c, &req, &rsp, NULL);
+	return call_end(&c, rc);
 }
 
 static void take_result(struct vgpu_vector_add_result *result, const struct vgpu_response *rsp)
@@ -125,7 +29,7 @@ static void take_result(struct vgpu_vector_add_result *result, const struct vgpu
 	result->elements += reply.elements;
 	result->errors += reply.errors;
 	result->backend = reply.backend;
-	take_text(result->device, sizeof(result->device), reply.device, sizeof(reply.device));
+	call_text(result->device, sizeof(result->device), reply.device, sizeof(reply.device));
 }
 
 int vgpu_vector_add_self_test(struct vgpu *vgpu, struct vgpu_vector_add_result *result)
@@ -134,24 +38,24 @@ int vgpu_vector_add_self_test(struct vgpu *vgpu, struct vgpu_vector_add_result *
 	struct vgpu_request req = { .cmd = VGPU_CMD_VECTOR_ADD };
 	struct vgpu_response rsp;
 	struct call c;
-	int rc = begin(&c, vgpu);
+	int rc = call_begin(&c, vgpu);
 
 	if (rc)
 		return rc;
 	if (result)
 		memset(result, 0, sizeof(*result));
-	memcpy(req.args, &args, sizeof(args));
-	rc = ready(&c);
+	call_args(&req, args);
+	rc = call_ready(&c);
 	if (rc == 0)
-		rc = round_trip(&c, &req, &rsp);
+		rc = call_round_trip(&c, &req, &rsp, NULL);
 	if (rc == 0 && result)
 		take_result(result, &rsp);
-	return end(&c, rc);
+	return call_end(&c, rc);
 }
 
 /*
- * A vector_add in pieces. The window's two halves take turns: while the host adds in one,
- * the other is filled or emptied. A half holds a (or c) and b, one after the other.
+ * A vector_add in pieces. Two halves of a block of the window take turns: while the host adds in
+ * one, the other is filled or emptied. A half holds a (or c) and b, one after the other.
  */
 struct pieces {
 	const float *a, *b;
@@ -159,6 +63,8 @@ struct pieces {
 	size_t n;
 	size_t piece; /* elements of a whole piece */
 	size_t sent, done;
+	struct window_block *block;
+	struct answer answers[2]; /* by half */
 	struct vgpu_vector_add_result *result;
 };
 
@@ -167,10 +73,15 @@ static size_t piece_length(const struct pieces *p, size_t at)
 	return p->n - at < p->piece ? p->n - at : p->piece;
 }
 
-/* Window offset of the piece that starts at element @at. */
+/* Which half the piece is in that starts at element @at. */
+static size_t piece_half(const struct pieces *p, size_t at)
+{
+	return at / p->piece % 2;
+}
+
 static uint64_t piece_offset(const struct pieces *p, size_t at)
 {
-	return at / p->piece % 2 * p->piece * 2 * sizeof(float);
+	return p->block->offset + piece_half(p, at) * p->piece * 2 * sizeof(float);
 }
 
 static int send_piece(struct call *c, struct pieces *p)
@@ -185,53 +96,83 @@ static int send_piece(struct call *c, struct pieces *p)
 		.c = at,
 		.n = (uint32_t)n,
 	};
+	int rc;
 
+	call_pause(c);
 	shm_write_bytes(window + args.a, p->a + p->sent, n * sizeof(float));
 	shm_write_bytes(window + args.b, p->b + p->sent, n * sizeof(float));
-	memcpy(req.args, &args, sizeof(args));
-	p->sent += n;
-	return submit(c, &req);
+	call_resume(c);
+	call_args(&req, args);
+	rc = call_ready(c);
+	if (rc == 0)
+		rc = call_send(c, &req, &p->answers[piece_half(p, p->sent)]);
+	if (rc == 0)
+		p->sent += n;
+	return rc;
 }
 
 static int reap_piece(struct call *c, struct pieces *p)
 {
+	struct answer *answer = &p->answers[piece_half(p, p->done)];
 	size_t n = piece_length(p, p->done);
 	struct vgpu_vector_add_reply reply;
-	struct vgpu_response rsp;
-	int rc = wait_response(c->vgpu, &rsp, c->deadline_ns, &c->why);
+	int rc = call_wait(c, answer, NULL);
 
-	if (rc == 0)
-		rc = rsp.status;
 	if (rc)
 		return rc;
-	memcpy(&reply, rsp.data, sizeof(reply));
+	memcpy(&reply, answer->rsp.data, sizeof(reply));
 	if (reply.elements != n) {
 		because(&c->why, VGPU_EPROTO, "host: added %u elements of %zu", reply.elements, n);
 		return wait_end(c->vgpu, VGPU_EPROTO, &c->why);
 	}
+	call_pause(c);
 	shm_read_bytes(p->c + p->done, c->vgpu->channel.window + piece_offset(p, p->done),
 		       n * sizeof(float));
+	call_resume(c);
 	p->done += n;
 	if (p->result)
-		take_result(p->result, &rsp);
+		take_result(p->result, &answer->rsp);
+	return 0;
+}
+
+/* One piece if all is small, else two halves of as much as there is. */
+static int stage_pieces(struct call *c, struct pieces *p)
+{
+	const size_t align = 16; /* elements: pieces start on cache lines */
+	const uint64_t bytes = c->vgpu->heap.bytes, whole = 2 * sizeof(float);
+	uint64_t want = p->n <= bytes / (2 * whole) ? p->n * whole : bytes;
+	int rc = call_stage(c, want, want < bytes / 8 ? want : bytes / 8, &p->block);
+
+	if (rc)
+		return rc;
+	p->piece = p->block->bytes / whole;
+	if (p->piece < p->n)
+		p->piece = p->block->bytes / (2 * whole) / align * align;
+	if (p->piece > UINT32_MAX / align * align)
+		p->piece = UINT32_MAX / align * align;
 	return 0;
 }
 
 static int add_pieces(struct call *c, struct pieces *p)
 {
-	const size_t align = 16; /* elements: pieces start on cache lines */
-	int rc = 0;
+	int rc = p->n ? stage_pieces(c, p) : 0;
 
-	p->piece = c->vgpu->channel.window_bytes / (4 * sizeof(float)) / align * align;
-	if (p->piece > UINT32_MAX / align * align)
-		p->piece = UINT32_MAX / align * align;
 	while (rc == 0 && p->done < p->n) {
-		if (p->sent < p->n && channel_in_flight(&c->vgpu->channel) < 2)
+		if (p->sent < p->n && p->sent - p->done <= p->piece)
 			rc = send_piece(c, p);
 		else
 			rc = reap_piece(c, p);
 	}
-	return rc; /* after a failure a piece may be under way: the next call drains it */
+	if (!p->block)
+		return rc;
+	if (p->sent > p->done && p->sent - p->done > p->piece)
+		call_abandon(c, &p->answers[piece_half(p, p->done)], NULL);
+	/* After a failure a piece may be under way: the last one's answer frees the block. */
+	if (p->sent > p->done)
+		call_abandon(c, &p->answers[piece_half(p, p->sent - 1)], p->block);
+	else
+		call_unstage(c, p->block);
+	return rc;
 }
 
 /* May the result go there? Onto an operand exactly, or clear of it. */
@@ -246,7 +187,7 @@ int vgpu_vector_add(struct vgpu *vgpu, const float *a, const float *b, float *c,
 	struct pieces p = { .a = a, .b = b, .c = c, .n = n, .result = result };
 	struct call call;
 	uint64_t bytes;
-	int rc = begin(&call, vgpu);
+	int rc = call_begin(&call, vgpu);
 
 	if (rc)
 		return rc;
@@ -260,30 +201,49 @@ int vgpu_vector_add(struct vgpu *vgpu, const float *a, const float *b, float *c,
 	else if (rc == 0 && n && !(result_fits(c, a, bytes) && result_fits(c, b, bytes)))
 		rc = because(&call.why, VGPU_EINVAL, "vector_add: c overlaps a or b partly");
 	if (rc == 0 && n)
-		rc = ready(&call);
+		rc = call_ready(&call);
 	if (rc == 0)
-		rc = add_pieces(&call, &p);
-	return end(&call, rc);
+		rc = call_result(&call, add_pieces(&call, &p));
+	return call_end(&call, rc);
+}
+
+/* A block of the window for a request that may be sent now. */
+static int stage_ready(struct call *c, size_t bytes, struct window_block **out)
+{
+	int rc = call_ready(c);
+
+	*out = NULL;
+	if (rc == 0)
+		rc = call_stage(c, bytes, bytes, out);
+	if (rc == 0)
+		rc = call_ready(c);
+	if (rc)
+		call_unstage(c, *out);
+	return rc;
 }
 
 int vgpu_query_status(struct vgpu *vgpu, struct vgpu_status *status)
 {
 	struct vgpu_request req = { .cmd = VGPU_CMD_QUERY_STATUS };
 	struct vgpu_status_reply r = { 0 };
+	struct window_block *block;
 	struct vgpu_response rsp;
 	struct call c;
-	int rc = begin(&c, vgpu);
+	int rc = call_begin(&c, vgpu);
 
 	if (rc)
 		return rc;
 	req.data_len = sizeof(r);
-	rc = status ? ready(&c)
+	rc = status ? stage_ready(&c, sizeof(r), &block)
 		    : because(&c.why, VGPU_EINVAL, "query_status: no place for the answer");
-	if (rc == 0)
-		rc = round_trip(&c, &req, &rsp);
 	if (rc)
-		return end(&c, rc);
-	shm_read_bytes(&r, vgpu->channel.window, rsp.data_len); /* at most what was asked */
+		return call_end(&c, rc);
+	req.data_ptr = block->offset;
+	rc = call_round_trip(&c, &req, &rsp, block);
+	if (rc)
+		return call_end(&c, rc);
+	shm_read_bytes(&r, call_window(&c, block), rsp.data_len); /* at most what was asked */
+	call_unstage(&c, block);
 	*status = (struct vgpu_status){
 		.protocol_version = r.protocol_version,
 		.backend = r.backend,
@@ -301,21 +261,22 @@ int vgpu_query_status(struct vgpu *vgpu, struct vgpu_status *status)
 		.runtime_version = r.runtime_version,
 		.deadline_ms = r.deadline_ms,
 	};
-	take_text(status->device, sizeof(status->device), r.device, sizeof(r.device));
-	take_text(status->mediator, sizeof(status->mediator), r.mediator, sizeof(r.mediator));
-	take_text(status->vm, sizeof(status->vm), r.vm, sizeof(r.vm));
-	take_text(status->transport, sizeof(status->transport), vgpu->transport->name,
+	call_text(status->device, sizeof(status->device), r.device, sizeof(r.device));
+	call_text(status->mediator, sizeof(status->mediator), r.mediator, sizeof(r.mediator));
+	call_text(status->vm, sizeof(status->vm), r.vm, sizeof(r.vm));
+	call_text(status->transport, sizeof(status->transport), vgpu->transport->name,
 		  sizeof(vgpu->transport->name));
-	return end(&c, 0);
+	return call_end(&c, 0);
 }
 
 int vgpu_message(struct vgpu *vgpu, const char *text)
 {
 	struct vgpu_request req = { .cmd = VGPU_CMD_MESSAGE };
 	size_t n = text ? strlen(text) : 0;
+	struct window_block *block;
 	struct vgpu_response rsp;
 	struct call c;
-	int rc = begin(&c, vgpu);
+	int rc = call_begin(&c, vgpu);
 
 	if (rc)
 		return rc;
@@ -326,12 +287,16 @@ int vgpu_message(struct vgpu *vgpu, const char *text)
 		rc = because(&c.why, VGPU_ETOOBIG, "message: %zu bytes, at most %u go", n,
 			     VGPU_MESSAGE_MAX);
 	if (rc == 0)
-		rc = ready(&c);
+		rc = stage_ready(&c, n, &block);
 	if (rc)
-		return end(&c, rc);
-	shm_write_bytes(vgpu->channel.window, text, n);
+		return call_end(&c, rc);
+	shm_write_bytes(call_window(&c, block), text, n);
+	req.data_ptr = block->offset;
 	req.data_len = (uint32_t)n;
-	return end(&c, round_trip(&c, &req, &rsp));
+	rc = call_round_trip(&c, &req, &rsp, block);
+	if (rc == 0)
+		call_unstage(&c, block);
+	return call_end(&c, rc);
 }
 
 int vgpu_call(struct vgpu *vgpu, uint32_t cmd, const void *args, size_t args_len, void *data,
@@ -339,9 +304,10 @@ int vgpu_call(struct vgpu *vgpu, uint32_t cmd, const void *args, size_t args_len
 {
 	size_t n = data && data_len ? *data_len : 0;
 	struct vgpu_request req = { .cmd = cmd };
-	struct vgpu_response rsp;
+	struct window_block *block = NULL;
+	struct answer answer;
 	struct call c;
-	int rc = begin(&c, vgpu);
+	int rc = call_begin(&c, vgpu);
 
 	if (rc)
 		return rc;
@@ -353,24 +319,27 @@ int vgpu_call(struct vgpu *vgpu, uint32_t cmd, const void *args, size_t args_len
 		rc = because(&c.why, VGPU_ERANGE, "call: %zu bytes of data, the window has %llu", n,
 			     (unsigned long long)vgpu->channel.window_bytes);
 	if (rc == 0)
-		rc = ready(&c);
+		rc = n ? stage_ready(&c, n, &block) : call_ready(&c);
 	if (rc)
-		return end(&c, rc);
+		return call_end(&c, rc);
 	if (args_len)
 		memcpy(req.args, args, args_len);
-	if (n)
-		shm_write_bytes(vgpu->channel.window, data, n);
+	if (n) {
+		shm_write_bytes(call_window(&c, block), data, n);
+		req.data_ptr = block->offset;
+	}
 	req.data_len = (uint32_t)n;
-	rc = submit(&c, &req);
+	rc = call_send(&c, &req, &answer);
 	if (rc == 0)
-		rc = wait_response(vgpu, &rsp, c.deadline_ns, &c.why);
-	if (rc)
-		return end(&c, rc);
+		rc = call_wait(&c, &answer, block);
+	if (!answer.come)
+		return call_end(&c, rc);
 	if (data_len)
-		*data_len = rsp.data_len;
-	if (rsp.data_len)
-		shm_read_bytes(data, vgpu->channel.window, rsp.data_len);
+		*data_len = answer.rsp.data_len;
+	if (answer.rsp.data_len)
+		shm_read_bytes(data, call_window(&c, block), answer.rsp.data_len);
 	if (reply)
-		memcpy(reply, rsp.data, sizeof(rsp.data));
-	return end(&c, rsp.status);
+		memcpy(reply, answer.rsp.data, sizeof(answer.rsp.data));
+	call_unstage(&c, block);
+	return call_end(&c, rc);
 }

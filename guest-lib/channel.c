@@ -52,26 +52,52 @@ int channel_reason(int32_t code)
 
 int channel_poison(struct channel *ch)
 {
-	ch->req.dead = -EPROTO;
-	ch->rsp.dead = -EPROTO;
+	ch->dead = VGPU_EPROTO;
 	shm_store_release(ch->guest_closed, (uint32_t)VGPU_EPROTO);
 	return VGPU_EPROTO;
+}
+
+/* An id whose place is free: answers may overtake each other, so the next one's need not be. */
+static uint32_t choose_id(struct channel *ch)
+{
+	while (ch->flights[ch->next_id % CHANNEL_ENTRIES].due)
+		ch->next_id++;
+	return ch->next_id++;
+}
+
+/* The request will have a response. */
+static int expect(struct channel *ch, struct vgpu_request *req, struct cause *why)
+{
+	uint32_t place;
+
+	/* Nothing in flight, and yet an answer: caught before it can pass for one. */
+	if (ch->in_flight == 0 && spsc_pending(&ch->rsp)) {
+		channel_poison(ch);
+		return because(why, VGPU_EPROTO, "host: sent a response to no request");
+	}
+	/* So the response ring cannot overflow. */
+	if (ch->in_flight == CHANNEL_ENTRIES)
+		return because(why, VGPU_EBUSY, "channel: %u requests in flight", CHANNEL_ENTRIES);
+	req->id = choose_id(ch);
+	place = req->id % CHANNEL_ENTRIES;
+	ch->flights[place].due = true;
+	ch->flights[place].id = req->id;
+	ch->flights[place].asked = req->data_len;
+	ch->in_flight++;
+	return 0;
 }
 
 int channel_submit(struct channel *ch, struct vgpu_request *req, struct cause *why)
 {
 	int rc;
 
-	/* Nothing in flight, and yet an answer: caught before it can pass for one. */
-	if (channel_in_flight(ch) == 0 && spsc_pending(&ch->rsp)) {
-		channel_poison(ch);
-		return because(why, VGPU_EPROTO, "host: sent a response to no request");
+	if (__builtin_expect(ch->dead, 0))
+		return because(why, ch->dead, "host: broke the protocol");
+	if (!(req->flags & VGPU_REQ_NO_RESPONSE)) {
+		rc = expect(ch, req, why);
+		if (rc)
+			return rc;
 	}
-	/* All requests are answered, so the response ring cannot overflow either. */
-	if (channel_in_flight(ch) == CHANNEL_ENTRIES)
-		return because(why, VGPU_EBUSY, "channel: %u requests in flight", CHANNEL_ENTRIES);
-
-	req->id = ch->next_id;
 	rc = spsc_produce(&ch->req, req);
 	if (rc < 0) {
 		channel_poison(ch);
@@ -79,16 +105,17 @@ int channel_submit(struct channel *ch, struct vgpu_request *req, struct cause *w
 			       rc == -ENOSPC ? "answered requests that it has not taken"
 					     : "moved the index of requests taken beyond the ring");
 	}
-	ch->asked[req->id % CHANNEL_ENTRIES] = req->data_len;
-	ch->next_id++;
 	return spsc_publish(&ch->req);
 }
 
 int channel_take(struct channel *ch, struct vgpu_response *rsp, struct cause *why)
 {
-	int rc = spsc_consume(&ch->rsp, rsp, channel_in_flight(ch));
-	uint32_t asked;
+	uint32_t place, asked;
+	int rc;
 
+	if (ch->dead) /* say so again: the host may have written over it */
+		return because(why, channel_poison(ch), "host: broke the protocol");
+	rc = spsc_consume(&ch->rsp, rsp, ch->in_flight);
 	if (rc == -EAGAIN)
 		return rc;
 	if (rc < 0) {
@@ -96,27 +123,23 @@ int channel_take(struct channel *ch, struct vgpu_response *rsp, struct cause *wh
 		return because(why, VGPU_EPROTO,
 			       "host: sent more responses than there are requests");
 	}
-	asked = ch->asked[ch->oldest_id % CHANNEL_ENTRIES];
-	if (rsp->id != ch->oldest_id) {
-		channel_poison(ch);
-		return because(why, VGPU_EPROTO, "host: response has id %u, expected %u", rsp->id,
-			       ch->oldest_id);
-	}
-	if (rsp->reserved) {
-		channel_poison(ch);
-		return because(why, VGPU_EPROTO, "host: response %u: reserved field is %#x",
-			       rsp->id, rsp->reserved);
-	}
-	if (rsp->data_len > asked) {
-		channel_poison(ch);
-		return because(why, VGPU_EPROTO, "host: response %u: %u bytes of data for %u asked",
-			       rsp->id, rsp->data_len, asked);
-	}
-	if (rsp->status < 0 && channel_reason(rsp->status) != rsp->status) {
-		channel_poison(ch);
-		return because(why, VGPU_EPROTO, "host: response %u: impossible status %d", rsp->id,
-			       rsp->status);
-	}
-	ch->oldest_id++;
+	place = rsp->id % CHANNEL_ENTRIES;
+	asked = ch->flights[place].asked;
+	if (!ch->flights[place].due || ch->flights[place].id != rsp->id)
+		rc = because(why, VGPU_EPROTO, "host: response with id %u, which no request has",
+			     rsp->id);
+	else if (rsp->reserved)
+		rc = because(why, VGPU_EPROTO, "host: response %u: reserved field is %#x", rsp->id,
+			     rsp->reserved);
+	else if (rsp->data_len > asked)
+		rc = because(why, VGPU_EPROTO, "host: response %u: %u bytes of data for %u asked",
+			     rsp->id, rsp->data_len, asked);
+	else if (rsp->status < 0 && channel_reason(rsp->status) != rsp->status)
+		rc = because(why, VGPU_EPROTO, "host: response %u: impossible status %d", rsp->id,
+			     rsp->status);
+	if (rc)
+		return channel_poison(ch);
+	ch->flights[place].due = false;
+	ch->in_flight--;
 	return 0;
 }

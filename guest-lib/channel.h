@@ -6,6 +6,7 @@
 #ifndef GUEST_CHANNEL_H
 #define GUEST_CHANNEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "last_error.h"
@@ -28,9 +29,14 @@
 struct channel {
 	struct spsc_producer req;
 	struct spsc_consumer rsp;
-	uint32_t next_id;                /* of the next request */
-	uint32_t oldest_id;              /* of those in flight; answers come in order */
-	uint32_t asked[CHANNEL_ENTRIES]; /* data_len of each request in flight, by id */
+	int dead;           /* 0 or VGPU_EPROTO */
+	uint32_t next_id;   /* of the next request that wants a response */
+	uint32_t in_flight; /* how many of those have none yet */
+	struct {
+		bool due;
+		uint32_t id;
+		uint32_t asked;     /* the request's data_len */
+	} flights[CHANNEL_ENTRIES]; /* by id: no two at a time have the same place */
 	uint8_t *window;
 	uint64_t window_bytes;
 	uint32_t *host_closed; /* shared words that say why a side gave up */
@@ -45,18 +51,19 @@ void channel_format(struct channel *ch, void *base, uint64_t bytes);
 
 static inline uint32_t channel_in_flight(const struct channel *ch)
 {
-	return ch->next_id - ch->oldest_id;
+	return ch->in_flight;
 }
 
 /*
- * Put a request (its id is set here) on the ring and publish it.
- * Returns 1: the host sleeps and must be notified; 0; VGPU_EBUSY, the ring is full;
- * VGPU_EPROTO, final.
+ * Put a request (its id is set here) on the ring and publish it. The caller has seen that the ring
+ * has room, or knows that the host has taken what it answered.
+ * Returns 1: the host sleeps and must be notified; 0; VGPU_EBUSY, as many requests as may be wait
+ * for a response; VGPU_EPROTO, final.
  */
 int channel_submit(struct channel *ch, struct vgpu_request *req, struct cause *why);
 
 /*
- * Take the answer to the oldest request in flight. Does not block.
+ * Take the next answer, to any of the requests in flight: its id says which. Does not block.
  * Returns 0; -EAGAIN, none yet; VGPU_EPROTO, the host broke the protocol: final, and
  * the host can read so in GUEST_CLOSED.
  */

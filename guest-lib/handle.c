@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Opening and closing handles, options. */
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fork_guard.h"
 #include "private.h"
 #include "../common/errors.h"
 
-#define DEFAULT_SPIN_US 50
+#define DEFAULT_SPIN_US 10000
 #define MAX_SPIN_US 1000000
 
 /* struct vgpu_options of the first release; later members follow these. */
@@ -68,14 +68,6 @@ static int take_options(struct vgpu_options *out, const struct vgpu_options *in,
 	return 0;
 }
 
-/* Polling only keeps the other side from running where both share one CPU. */
-static bool one_cpu(void)
-{
-	cpu_set_t set;
-
-	return sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) == 1;
-}
-
 /* The transport that options.device names. */
 static int choose_transport(struct transport **out, const char *device, const struct log *log,
 			    struct cause *why)
@@ -129,6 +121,7 @@ static int open_channel(struct vgpu *h, const struct vgpu_options *o, struct cau
 	if (rc < 0)
 		return because_of(why, rc, "%s", t->name);
 	channel_format(&h->channel, t->base, t->bytes);
+	window_init(&h->heap, h->channel.window_bytes);
 	rc = t->ops->start(t, deadline_ns, why);
 	if (rc < 0)
 		return because_of(why, rc, "%s", t->name);
@@ -165,8 +158,10 @@ int vgpu_open(struct vgpu **out, const struct vgpu_options *options)
 	h->log = (struct log){ o.log, o.log_opaque, o.log_level };
 	h->timeout_ms = o.timeout_ms;
 	h->spin_ns = (int64_t)(o.spin_us < 0 ? DEFAULT_SPIN_US : o.spin_us) * 1000;
-	if (o.spin_us < 0 && one_cpu())
+	/* Polling only keeps the other side from running where both share one CPU. */
+	if (o.spin_us < 0 && sysconf(_SC_NPROCESSORS_ONLN) == 1)
 		h->spin_ns = 0;
+	gpu_init(&h->gpu);
 	rc = open_channel(h, &o, &why);
 	if (rc < 0) {
 		log_line(&h->log, VGPU_LOG_INFO, "open: %s", why.text);
@@ -185,16 +180,20 @@ void vgpu_close(struct vgpu *vgpu)
 	if (!vgpu)
 		return;
 	if (vgpu->fork_epoch != fork_guard_epoch) {
-		/* The parent's: its locks may be held for ever here, its channel is not ours. */
+		/* The parent's: its locks may be held for ever here, its channel is not ours, its
+		 * tables may be half changed. */
 		if (vgpu->transport)
 			vgpu->transport->ops->discard(vgpu->transport);
 		free(vgpu);
 		return;
 	}
+	/* The library's own threads end; functions of the program's that run come back first. */
+	gpu_dispose(vgpu);
 	/* "Last call": whoever still is in one comes out first. */
 	pthread_mutex_lock(&vgpu->lock);
 	if (vgpu->transport)
 		vgpu->transport->ops->close(vgpu->transport, !vgpu->dead);
+	window_dispose(&vgpu->heap);
 	pthread_mutex_unlock(&vgpu->lock);
 	pthread_mutex_destroy(&vgpu->lock);
 	pthread_mutex_destroy(&vgpu->error_lock);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# libvgpuguest: shared and static, header, pkg-config file.
+# libvgpuguest: shared and static, headers, pkg-config file.
 
 GUEST_SO_VERSION := 0
 GUEST_XEN_SRCS := $(wildcard guest-lib/transport_xen.c guest-lib/xen_*.c)
@@ -41,7 +41,8 @@ lib: $(GUEST_SO) $(GUEST_A) ## build libvgpuguest
 all: lib
 
 # The public header includes these; the others are between library and host.
-GUEST_PROTOCOL := $(addprefix protocol/vgpu_,channel.h commands.h errors.h version.h)
+GUEST_HEADERS := guest-lib/vgpuguest.h guest-lib/vgpuguest_gpu.h
+GUEST_PROTOCOL := $(addprefix protocol/vgpu_,channel.h commands.h errors.h gpu.h version.h)
 
 install-lib: lib $(B)/vgpuguest.pc
 	$(Q)$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/vgpu
@@ -49,7 +50,7 @@ install-lib: lib $(B)/vgpuguest.pc
 	$(Q)ln -sfn libvgpuguest.so.$(GUEST_SO_VERSION) $(DESTDIR)$(LIBDIR)/libvgpuguest.so
 	$(Q)$(INSTALL) -m 644 $(GUEST_A) $(DESTDIR)$(LIBDIR)/
 	$(Q)$(INSTALL) -m 644 $(B)/vgpuguest.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
-	$(Q)$(INSTALL) -m 644 guest-lib/vgpuguest.h $(DESTDIR)$(INCLUDEDIR)/
+	$(Q)$(INSTALL) -m 644 $(GUEST_HEADERS) $(DESTDIR)$(INCLUDEDIR)/
 	$(Q)$(INSTALL) -m 644 $(GUEST_PROTOCOL) $(DESTDIR)$(INCLUDEDIR)/vgpu/
 	$(Q)$(INSTALL) -d $(DESTDIR)$(MANDIR)/man3
 	$(Q)$(INSTALL) -m 644 docs/vgpuguest.3 $(DESTDIR)$(MANDIR)/man3/
@@ -58,7 +59,7 @@ install: install-lib
 uninstall-lib:
 	$(Q)rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libvgpuguest.so libvgpuguest.a \
 		libvgpuguest.so.$(GUEST_SO_VERSION) pkgconfig/vgpuguest.pc)
-	$(Q)rm -f $(DESTDIR)$(INCLUDEDIR)/vgpuguest.h $(DESTDIR)$(MANDIR)/man3/vgpuguest.3 \
+	$(Q)rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/,$(notdir $(GUEST_HEADERS))) $(DESTDIR)$(MANDIR)/man3/vgpuguest.3 \
 		$(addprefix $(DESTDIR)$(INCLUDEDIR)/vgpu/,$(notdir $(GUEST_PROTOCOL)))
 	$(Q)rmdir $(DESTDIR)$(INCLUDEDIR)/vgpu 2>/dev/null || true
 uninstall: uninstall-lib

@@ -5,7 +5,8 @@
  * more file and one more line in handle.c.
  *
  * Life: new, attach, [caller formats the memory], start, {notify, wait, check}*, close.
- * close() may come at any point after new. One thread at a time, the handle's lock.
+ * close() may come at any point after new. One thread at a time, but for wait() and check(): the
+ * thread that reads responses calls them, and another may be in notify() then.
  * In a forked child nothing but discard() is called.
  */
 #ifndef GUEST_TRANSPORT_H

@@ -6,10 +6,11 @@
  * their own on the host, with a GPU context of their own. Open several handles for
  * work that is to run side by side.
  *
- * Threads: any function may be called by any thread; calls on one handle take turns.
+ * Threads: any function may be called by any thread. Calls on one handle take turns; one that waits
+ * for the GPU lets others pass.
  * vgpu_close() must be the last call on its handle.
  * Fork: a handle belongs to the process that opened it. In a forked child every call
- * on it returns VGPU_EFORKED, vgpu_close() frees its memory, and the parent notices
+ * on it returns VGPU_EFORKED, vgpu_close() frees the handle, and the parent notices
  * nothing; the child opens a handle of its own.
  * Signals: no function is async-signal-safe; none is interrupted by a signal.
  *
@@ -76,7 +77,8 @@ struct vgpu_options {
 
 	/*
 	 * How long to poll for an answer before sleeping, microseconds. 0: sleep at once.
-	 * -1, the default: 50, and 0 where only one CPU is online.
+	 * -1, the default: 10000, and 0 where only one CPU is online. Programs that have a GPU for
+	 * themselves poll as long as it works; after 50 us other programs get the processor first.
 	 */
 	int spin_us;
 
@@ -166,9 +168,9 @@ int vgpu_message(struct vgpu *vgpu, const char *text);
 
 /*
  * One request of any command number, for tests and tools: @args (up to 104 bytes) go inline;
- * @data_len bytes of @data go to the start of the window before, and the bytes that the host
- * says it wrote come back into @data after. @reply, if not NULL, gets the response's 48 bytes.
- * Returns as all calls do; an unknown @cmd gives VGPU_ENOCMD and the channel lives on.
+ * @data_len bytes of @data go into the window before, at the data_ptr of the request, and the bytes
+ * that the host says it wrote come back into @data after. @reply, if not NULL, gets the response's
+ * 48 bytes. Returns as all calls do; an unknown @cmd gives VGPU_ENOCMD and the channel lives on.
  */
 int vgpu_call(struct vgpu *vgpu, uint32_t cmd, const void *args, size_t args_len, void *data,
 	      size_t *data_len, uint8_t reply[48]);
@@ -211,5 +213,7 @@ uint32_t vgpu_library_protocol_version(void);
 #ifdef __cplusplus
 }
 #endif
+
+#include "vgpuguest_gpu.h"
 
 #endif

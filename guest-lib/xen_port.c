@@ -38,8 +38,10 @@ static bool close_restored(xenevtchn_handle *old, evtchn_port_t port, uint32_t p
 
 	if (fresh && share && bind_number(fresh, port, peer))
 		page = xengntshr_share_page_notify(share, peer, &ref, 0, 0, port);
-	if (page)
+	if (page) {
+		xenevtchn_unbind(old, port);
 		xenevtchn_close(old);
+	}
 	/* This order: the last reference must not go while the port has a handler. */
 	if (fresh)
 		xenevtchn_close(fresh);

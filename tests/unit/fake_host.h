@@ -15,6 +15,7 @@
 #include "../../common/spsc.h"
 #include "../../protocol/vgpu_channel.h"
 #include "../../protocol/vgpu_commands.h"
+#include "../../protocol/vgpu_gpu.h"
 
 struct fake_host;
 
@@ -22,6 +23,7 @@ struct fake_host;
 enum fake_fate {
 	FAKE_ANSWER,  /* send the response as the script left it */
 	FAKE_SILENCE, /* send nothing */
+	FAKE_LATER,   /* send it behind the next one that is sent */
 	FAKE_HANG_UP, /* close the socket without a word */
 	FAKE_CLOSED,  /* send CLOSED with `reason` */
 	FAKE_JUNK,    /* send a message that is not for guests */
@@ -35,10 +37,22 @@ struct fake_script {
 	int32_t open_status; /* of OPENED */
 	int deaf;            /* accept, and never answer anything */
 	int32_t reason;      /* of FAKE_CLOSED */
+	int bad_module;      /* MODULE_LOAD fails, and says why */
+	uint64_t gpu_memory; /* bytes; 0: 1 GiB */
 	/* NULL: serve well. Called with the good answer in *rsp. */
 	enum fake_fate (*answer)(struct fake_host *h, const struct vgpu_request *req,
 				 struct vgpu_response *rsp);
 };
+
+/* What the host's GPU, which is this process's memory, has given. */
+struct fake_allocation {
+	uint64_t address;
+	uint64_t bytes;
+	void *memory;
+};
+
+#define FAKE_ALLOCATIONS 256
+#define FAKE_LATER_MAX 64
 
 struct fake_host {
 	struct fake_script script;
@@ -58,11 +72,17 @@ struct fake_host {
 	struct spsc_consumer req;
 	struct spsc_producer rsp;
 	uint8_t *window;
+	struct fake_allocation allocations[FAKE_ALLOCATIONS];
+	uint64_t memory_left; /* for ALLOC */
+	int32_t sticky;       /* error of a request without a response */
+	struct vgpu_response later[FAKE_LATER_MAX];
+	uint32_t later_count;
 	_Atomic uint64_t requests;
-	_Atomic int closes;           /* CLOSE messages seen */
-	_Atomic int connections;      /* accepted so far */
-	_Atomic int disconnected;     /* connections that ended */
-	_Atomic int32_t guest_closed; /* what the guest left there, last connection */
+	_Atomic uint32_t commands[64]; /* how many of each */
+	_Atomic int closes;            /* CLOSE messages seen */
+	_Atomic int connections;       /* accepted so far */
+	_Atomic int disconnected;      /* connections that ended */
+	_Atomic int32_t guest_closed;  /* what the guest left there, last connection */
 	char peer_name[64];
 };
 

@@ -214,8 +214,9 @@ static enum fake_fate echo(struct fake_host *h, const struct vgpu_request *req,
 
 static void test_call(void **state)
 {
-	uint8_t args[104], data[100], reply[48];
+	uint8_t args[104], data[100], reply[48], *all;
 	size_t len = sizeof(data);
+	void *pinned;
 
 	(void)state;
 	start(echo, 0);
@@ -225,6 +226,15 @@ static void test_call(void **state)
 	assert_int_equal(len, 50);
 	assert_int_equal(data[49], 9);
 	assert_int_equal(reply[47], 7);
+	len = 64 << 10; /* all of the window */
+	all = calloc(1, len);
+	assert_int_equal(vgpu_call(vgpu, 1000, NULL, 0, all, &len, NULL), 0);
+	assert_int_equal(len, 32 << 10);
+	free(all);
+	/* what the program has taken of it is not overwritten */
+	assert_int_equal(vgpu_host_alloc(vgpu, &pinned, 1000), 0);
+	len = 64 << 10;
+	assert_int_equal(vgpu_call(vgpu, 1000, NULL, 0, data, &len, NULL), VGPU_EQUOTA);
 	len = (64 << 10) + 1;
 	assert_int_equal(vgpu_call(vgpu, 1000, NULL, 0, data, &len, NULL), VGPU_ERANGE);
 	assert_int_equal(vgpu_call(vgpu, 1000, args, 105, NULL, NULL, NULL), VGPU_EINVAL);
@@ -406,7 +416,7 @@ static void test_wrong_id(void **state)
 	(void)state;
 	start(lie, 0);
 	assert_int_equal(vgpu_nop(vgpu), VGPU_EPROTO);
-	assert_contains(vgpu_last_error(vgpu), "id 5, expected 0");
+	assert_contains(vgpu_last_error(vgpu), "id 5, which no request has");
 	is_dead(VGPU_EPROTO);
 	vgpu_close(vgpu);
 	vgpu = NULL;

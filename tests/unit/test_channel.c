@@ -195,16 +195,77 @@ static void test_wrong_id(void **state)
 	(void)state;
 	submit(0);
 	respond((struct vgpu_response){ .id = 1 });
-	refused("id 1, expected 0");
+	refused("id 1, which no request has");
 }
 
-static void test_out_of_order(void **state)
+static void test_answers_overtake(void **state)
 {
+	struct vgpu_response rsp;
+
+	(void)state;
+	for (uint32_t i = 0; i < 4; i++)
+		submit(i);
+	for (uint32_t i = 4; i-- > 0;)
+		respond((struct vgpu_response){ .id = i, .data_len = i });
+	for (uint32_t i = 4; i-- > 0;) {
+		assert_int_equal(take(&rsp), 0);
+		assert_int_equal(rsp.id, i);
+	}
+	assert_int_equal(channel_in_flight(&ch), 0);
+}
+
+/* One answer is long in coming: its id's place is left out by those that follow. */
+static void test_ids_keep_clear(void **state)
+{
+	struct vgpu_response rsp;
+
+	(void)state;
+	submit(7);
+	for (uint32_t i = 0; i < 3 * CHANNEL_ENTRIES; i++) {
+		uint32_t id;
+
+		submit(0);
+		id = ch.next_id - 1;
+		assert_int_not_equal(id % CHANNEL_ENTRIES, 0);
+		respond((struct vgpu_response){ .id = id });
+		assert_int_equal(take(&rsp), 0);
+	}
+	respond((struct vgpu_response){ .id = 0, .data_len = 7 });
+	assert_int_equal(take(&rsp), 0);
+}
+
+static void test_same_answer_twice(void **state)
+{
+	struct vgpu_response rsp;
+
 	(void)state;
 	submit(0);
 	submit(0);
 	respond((struct vgpu_response){ .id = 1 });
-	refused("id 1, expected 0");
+	respond((struct vgpu_response){ .id = 1 });
+	assert_int_equal(take(&rsp), 0);
+	refused("id 1, which no request has");
+}
+
+/* An id of the past, or the future, with the place of one that is due. */
+static void test_id_of_the_same_place(void **state)
+{
+	(void)state;
+	submit(0);
+	respond((struct vgpu_response){ .id = CHANNEL_ENTRIES });
+	refused("which no request has");
+}
+
+static void test_no_response_is_not_in_flight(void **state)
+{
+	struct vgpu_request req = { .cmd = VGPU_CMD_NOP, .flags = VGPU_REQ_NO_RESPONSE };
+
+	(void)state;
+	for (uint32_t i = 0; i < CHANNEL_ENTRIES; i++)
+		assert_int_equal(channel_submit(&ch, &req, &why), 0);
+	assert_int_equal(channel_in_flight(&ch), 0);
+	respond((struct vgpu_response){ .id = 0 });
+	refused("more responses than there are requests");
 }
 
 static void test_reserved(void **state)
@@ -306,7 +367,11 @@ int main(void)
 		T(test_reply_before_its_request),
 		T(test_second_reply),
 		T(test_wrong_id),
-		T(test_out_of_order),
+		T(test_answers_overtake),
+		T(test_ids_keep_clear),
+		T(test_same_answer_twice),
+		T(test_id_of_the_same_place),
+		T(test_no_response_is_not_in_flight),
 		T(test_reserved),
 		T(test_more_data_than_asked),
 		T(test_impossible_status),

@@ -196,7 +196,7 @@ static void test_other_version(void **state)
 	host.version = "131073";
 	begin();
 	refused(VGPU_EVERSION, "protocol 2.1");
-	assert_contains(vgpu_last_error(NULL), "1.0");
+	assert_contains(vgpu_last_error(NULL), "1.1");
 	end();
 }
 
@@ -580,10 +580,13 @@ static void test_restored(void **state)
 	opened();
 	pthread_mutex_lock(&host.lock);
 	host.mute = true;
+	assert_int_equal(bed_command("restore 1", NULL), 0);
 	xs_write(host.xs, XBT_NULL, "/local/domain/1/domid", "9", 1);
 	xs_write(host.xs, XBT_NULL, "/local/domain/0/backend/vgpu/1/0/channel-0/state", "4", 1);
 	pthread_mutex_unlock(&host.lock);
 	lost(VGPU_EDEVLOST, "restored or migrated");
+	vgpu_close(vgpu);
+	vgpu = NULL;
 	pthread_mutex_lock(&host.lock);
 	xs_write(host.xs, XBT_NULL, "/local/domain/1/domid", "1", 1);
 	xs_rm(host.xs, XBT_NULL, "/local/domain/1/device/vgpu/0/channel-0");

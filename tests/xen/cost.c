@@ -66,8 +66,10 @@ static void submit(struct vgpu *gpu, struct cause *why)
 static void take(struct vgpu *gpu, struct cause *why)
 {
 	struct vgpu_response rsp;
-	int rc = wait_response(gpu, &rsp, clock_deadline(60000), why);
+	int rc = wait_pending(gpu, clock_deadline(60000), why);
 
+	if (rc == 0)
+		rc = channel_take(&gpu->channel, &rsp, why);
 	if (rc < 0 || rsp.status)
 		fail("answer", rc < 0 ? rc : rsp.status, why);
 }

@@ -90,9 +90,12 @@ uint32_t ports_count(uint32_t domid);
 void ports_dump(FILE *out);
 
 /* A notification of gntalloc or gntdev keeps the port open, whoever else closes it. */
-struct port;
-struct port *port_hold(uint32_t domid, uint32_t number); /* NULL: no such port */
-void port_signal_and_release(struct port *p);
+bool port_hold(uint32_t domid, uint32_t number); /* false: no such port */
+void port_signal_and_release(uint32_t domid, uint32_t number);
+
+/* The domain was saved and restored: its ports are none any more, and its programs have them still.
+ */
+void ports_restored(uint32_t domid);
 
 /* ---- grants (grants.c) ---- */
 

@@ -26,7 +26,7 @@ struct mapping {
 	uint64_t va;
 	uint32_t count;
 	uint32_t notify_offset; /* of the first page, or WIRE_NONE */
-	struct port *notify_port;
+	uint32_t notify_port;   /* or WIRE_NONE */
 	struct mapped_page page[];
 };
 
@@ -40,7 +40,7 @@ static struct mapping *mapping_new(struct conn *c, const struct wire_request *rq
 		return NULL;
 	m->conn = c;
 	m->va = rq->va;
-	m->notify_offset = WIRE_NONE;
+	m->notify_offset = m->notify_port = WIRE_NONE;
 	return m;
 }
 
@@ -50,8 +50,10 @@ static int set_notify(struct mapping *m, const struct wire_request *rq)
 		m->notify_offset = rq->notify_offset;
 	if (rq->notify_port == WIRE_NONE)
 		return 0;
-	m->notify_port = port_hold(m->conn->domid, rq->notify_port);
-	return m->notify_port ? 0 : -EINVAL;
+	if (!port_hold(m->conn->domid, rq->notify_port))
+		return -EINVAL;
+	m->notify_port = rq->notify_port;
+	return 0;
 }
 
 static void release_page(const struct mapping *m, const struct mapped_page *p)
@@ -79,8 +81,8 @@ static void mapping_end(struct mapping *m)
 	    pwrite(m->page[0].domain->memory, &zero, 1,
 		   (off_t)m->page[0].ref * WIRE_PAGE + m->notify_offset) < 0)
 		perror("xenlibd: clear a byte");
-	if (m->notify_port)
-		port_signal_and_release(m->notify_port);
+	if (m->notify_port != WIRE_NONE)
+		port_signal_and_release(m->conn->domid, m->notify_port);
 	for (uint32_t i = 0; i < m->count; i++)
 		release_page(m, &m->page[i]);
 	free(m);

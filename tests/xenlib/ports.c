@@ -20,6 +20,7 @@ struct port {
 	uint32_t remote_domid, remote_number;
 	bool pending;
 	bool masked;
+	bool stale;        /* of the time before the domain was restored: a program's, no port */
 	struct conn *file; /* whose program has it; NULL: only held by notifications */
 	uint32_t holds;    /* the program's, and one for each notification */
 };
@@ -31,16 +32,19 @@ static struct port *find(uint32_t domid, uint32_t number)
 	struct port *p;
 
 	LIST_FOREACH(p, &ports, link)
-		if (p->domid == domid && p->number == number)
+		if (p->domid == domid && p->number == number && !p->stale)
 			return p;
 	return NULL;
 }
 
 static struct port *find_own(const struct conn *c, uint32_t number)
 {
-	struct port *p = find(c->domid, number);
+	struct port *p;
 
-	return p && p->file == c ? p : NULL;
+	LIST_FOREACH(p, &ports, link)
+		if (p->file == c && p->number == number)
+			return p;
+	return NULL;
 }
 
 static void deliver(struct port *p)
@@ -106,6 +110,28 @@ static void release(struct port *p)
 		close_port(p);
 }
 
+/* A program lets go. */
+static void drop(struct port *p)
+{
+	struct port *other;
+
+	p->file = NULL;
+	if (!p->stale) {
+		release(p);
+		return;
+	}
+	/* Linux takes the number for a port's, and whoever has that one loses a reference. */
+	other = find(p->domid, p->number);
+	if (!other) {
+		fprintf(stderr,
+			"xenlibd: domain %u: port %u: kernel BUG in evtchn_unbind_from_user\n",
+			p->domid, p->number);
+		abort();
+	}
+	close_port(p);
+	release(other);
+}
+
 static bool reachable(const struct conn *c, uint32_t remote)
 {
 	return c->restricted == WIRE_NONE || c->restricted == remote;
@@ -151,8 +177,7 @@ int port_unbind(struct conn *c, uint32_t number)
 
 	if (!p)
 		return -ENOTCONN;
-	p->file = NULL;
-	release(p);
+	drop(p);
 	return 0;
 }
 
@@ -185,21 +210,40 @@ int port_restrict(struct conn *c, uint32_t domid)
 	return 0;
 }
 
-struct port *port_hold(uint32_t domid, uint32_t number)
+bool port_hold(uint32_t domid, uint32_t number)
 {
 	struct port *p = find(domid, number);
 
-	if (p && !p->file)
-		return NULL;
-	if (p)
-		p->holds++;
-	return p;
+	if (!p || !p->file)
+		return false;
+	p->holds++;
+	return true;
 }
 
-void port_signal_and_release(struct port *p)
+/* Of one that is gone, Linux warns. */
+void port_signal_and_release(uint32_t domid, uint32_t number)
 {
+	struct port *p = find(domid, number);
+
+	if (!p)
+		return;
 	send_event(p);
 	release(p);
+}
+
+void ports_restored(uint32_t domid)
+{
+	struct port *p, *other;
+
+	LIST_FOREACH(p, &ports, link) {
+		if (p->domid != domid || p->stale)
+			continue;
+		other = p->bound ? find(p->remote_domid, p->remote_number) : NULL;
+		if (other)
+			other->bound = false;
+		p->bound = false;
+		p->stale = true;
+	}
 }
 
 void ports_conn_gone(struct conn *c)
@@ -208,10 +252,8 @@ void ports_conn_gone(struct conn *c)
 
 	for (p = LIST_FIRST(&ports); p; p = next) {
 		next = LIST_NEXT(p, link);
-		if (p->file == c) {
-			p->file = NULL;
-			release(p);
-		}
+		if (p->file == c)
+			drop(p);
 	}
 }
 
@@ -231,7 +273,7 @@ uint32_t ports_count(uint32_t domid)
 	struct port *p;
 
 	LIST_FOREACH(p, &ports, link)
-		n += p->domid == domid;
+		n += p->domid == domid && !p->stale;
 	return n;
 }
 
