@@ -19,6 +19,7 @@ struct conformance {
 	const char *device; /* what is under test, as vgpu_options.device takes it */
 	bool quick;         /* under emulation: fewer rounds, less data */
 	uint64_t seed;
+	size_t window_bytes; /* that handles ask for; 0: the default */
 };
 extern struct conformance test;
 
@@ -28,13 +29,15 @@ struct test_case {
 };
 
 extern const struct test_case basic_tests[], open_tests[], vector_add_tests[], call_tests[],
-	process_tests[];
+	process_tests[], gpu_memory_tests[], gpu_copy_tests[], gpu_module_tests[],
+	gpu_kernel_tests[], gpu_stream_tests[], gpu_event_tests[], gpu_host_func_tests[],
+	gpu_graph_tests[], gpu_error_tests[], gpu_isolation_tests[], gpu_raw_tests[];
 
 /* Record a failure or a skip of the test that runs. @what was to hold. */
 __attribute__((format(printf, 4, 5))) void test_failed(const char *file, int line, const char *what,
 						       const char *fmt, ...);
 __attribute__((format(printf, 1, 2))) void test_skipped(const char *fmt, ...);
-bool test_has_failed(void);
+bool test_is_over(void); /* failed or skipped */
 
 #define CHECK(condition, ...)                                                                      \
 	do {                                                                                       \
@@ -69,11 +72,11 @@ bool test_has_failed(void);
 		}                                                                                  \
 	} while (0)
 
-/* Let a called function's failure end the caller, too. */
+/* Let a called function's failure or skip end the caller, too. */
 #define HELPED(call)                                                                               \
 	do {                                                                                       \
 		call;                                                                              \
-		if (test_has_failed())                                                             \
+		if (test_is_over())                                                                \
 			return;                                                                    \
 	} while (0)
 

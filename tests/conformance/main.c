@@ -51,9 +51,9 @@ void test_skipped(const char *fmt, ...)
 	va_end(args);
 }
 
-bool test_has_failed(void)
+bool test_is_over(void)
 {
-	return now.failed;
+	return now.failed || now.skipped;
 }
 
 void close_handle(struct vgpu **handle)
@@ -76,6 +76,7 @@ struct vgpu_options test_options(void)
 
 	vgpu_options_init(&o);
 	o.device = test.device;
+	o.window_bytes = test.window_bytes;
 	return o;
 }
 
@@ -135,8 +136,12 @@ static void run(const struct test_case *t)
 	fflush(stdout);
 }
 
-static const struct test_case *const groups[] = { basic_tests, open_tests, vector_add_tests,
-						  call_tests, process_tests };
+static const struct test_case *const groups[] = {
+	basic_tests,      open_tests,       vector_add_tests,    call_tests,
+	process_tests,    gpu_memory_tests, gpu_copy_tests,      gpu_module_tests,
+	gpu_kernel_tests, gpu_stream_tests, gpu_event_tests,     gpu_host_func_tests,
+	gpu_graph_tests,  gpu_error_tests,  gpu_isolation_tests, gpu_raw_tests
+};
 
 static bool wanted(const struct test_case *t, char **names)
 {
@@ -172,19 +177,24 @@ static void list(const struct test_case *t)
 
 static int usage(FILE *to)
 {
-	fprintf(to, "usage: vgpu-conformance [--device DEVICE] [--quick] [--seed N] [--list] "
-		    "[TEST...]\n"
-		    "Tests DEVICE, or $VGPU_DEVICE, or the default one. TEST: part of a test's "
-		    "name.\n");
+	fprintf(to,
+		"usage: vgpu-conformance [--device DEVICE] [--quick] [--seed N] [--window BYTES] "
+		"[--list] [TEST...]\n"
+		"Tests DEVICE, or $VGPU_DEVICE, or the default one. TEST: part of a test's "
+		"name.\n");
 	return to == stdout ? 0 : 2;
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "device", required_argument, NULL, 'd' }, { "quick", no_argument, NULL, 'q' },
-		{ "seed", required_argument, NULL, 's' },   { "list", no_argument, NULL, 'l' },
-		{ "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
+		{ "device", required_argument, NULL, 'd' },
+		{ "quick", no_argument, NULL, 'q' },
+		{ "seed", required_argument, NULL, 's' },
+		{ "window", required_argument, NULL, 'w' },
+		{ "list", no_argument, NULL, 'l' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
 	};
 	const struct sigaction on_alarm = { .sa_handler = hangs };
 	struct timespec ts;
@@ -203,6 +213,9 @@ int main(int argc, char **argv)
 			break;
 		case 's':
 			test.seed = strtoull(optarg, NULL, 0);
+			break;
+		case 'w':
+			test.window_bytes = strtoull(optarg, NULL, 0);
 			break;
 		case 'l':
 			for_each(argv + argc, list);
