@@ -71,7 +71,7 @@ $(B)/%.o: %.c | $(B)/include/vgpu
 	$(call say,CC)
 	$(Q)$(CC) $(ALL_CFLAGS) $(CFLAGS_$(subst /,_,$(patsubst %/,%,$(dir $<)))) -MMD -MP -c -o $@ $<
 
-include $(sort $(wildcard guest-lib/module.mk guest-cli/module.mk host/module.mk udev/module.mk \
+include $(sort $(wildcard guest-lib/module.mk guest-cli/module.mk examples/module.mk host/module.mk udev/module.mk \
 	qemu-device/module.mk docs/module.mk tests/module.mk tests/*/module.mk))
 
 -include $(shell find $(B) -name '*.d' -not -path '$(B)/san-*' 2>/dev/null)

@@ -6,6 +6,7 @@ VM_FILES = $(B)/vgpu-cli:/usr/bin/vgpu-cli \
 	$(B)/libvgpuguest.so.0:$(VM_LIBDIR)/libvgpuguest.so.0 \
 	$(B)/tests/conformance/vgpu-conformance:/usr/bin/vgpu-conformance \
 	$(B)/tests/vm/vm-client:/usr/bin/vm-client \
+	$(foreach f,$(EXAMPLE_PROGRAMS) $(if $(NVCC),$(EXAMPLE_IMAGES)),$(f):/usr/lib/vgpu/examples/$(notdir $(f))) \
 	udev/60-vgpu.rules:/usr/lib/udev/rules.d/60-vgpu.rules \
 	udev/vgpu-udev:/usr/lib/udev/vgpu-udev \
 	udev/vgpu.sysusers.conf:/usr/lib/sysusers.d/vgpu.conf \

@@ -93,6 +93,16 @@ run_is() {
 	return 1
 }
 
+# examples_run NAME: each example program in a VM, with a kernel of its own.
+examples_run() {
+	local at=/usr/lib/vgpu/examples
+	run_is "$1" alice "$at/saxpy 100000" 0 '^saxpy: 100000 elements, 0 wrong$' "$1: example saxpy"
+	run_is "$1" alice "$at/matmul 200 150 100" 0 ', 0 of [0-9]+ wrong$' "$1: example matmul"
+	run_is "$1" alice "$at/reduction 100000" 0 'is (-?[0-9]+), expected \1$' "$1: example reduction"
+	run_is "$1" alice "cd /tmp && $at/mandelbrot m.png 160 100 && head -c 4 m.png | od -An -c" 0 'P   N   G' \
+		"$1: example mandelbrot"
+}
+
 # The rest makes no sense after this failed.
 bail() {
 	echo "Bail out! $*"
