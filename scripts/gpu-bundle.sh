@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# gpu-bundle.sh BUILD-DIR: all that `make check-gpu` runs, in BUILD-DIR/gpu-bundle,
+# gpu-bundle.sh BUILD-DIR: all that `make check-gpu` and `bench-gpu` run, in BUILD-DIR/gpu-bundle,
 # for a machine that has a GPU but not our libraries, and where nothing can be
 # installed. It runs from any place, on any x86-64 Linux with a C library as new as
 # this machine's; the same in one file is BUILD-DIR/gpu-bundle.tar.gz.
@@ -10,7 +10,7 @@
 #           the conformance suite, the cuda backend's own test, the benchmarks
 #   lib/    the libraries they need, but for the C library's own; found through
 #           $ORIGIN
-#   share/  firmware, kernel, image
+#   share/  firmware, kernel, image, the benchmarks' kernels
 #   env     where all that is, for tests/vm/lab.sh
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -48,8 +48,9 @@ mkdir -p "$tmp"/{bin,lib,share/qemu}
 
 programs=("$VM_QEMU/bin/qemu-system-x86_64" "$LAB_MEDIATOR" "$LAB_CLI" "$LAB_CONFORMANCE")
 [ ! -e "$LAB_CUDA" ] || programs+=("$LAB_CUDA")
-programs+=("$build"/tests/gpu/cuda_backend "$build"/tests/bench/{round_trip,coldstart,coldstart_client})
-[ ! -e "$build/tests/bench/native_coldstart" ] || programs+=("$build/tests/bench/native_coldstart")
+bench=$build/tests/bench
+programs+=("$build/tests/gpu/cuda_backend" "$bench"/{round_trip,coldstart,coldstart_client,compare,vgpu_gpu,raw_gpu})
+[ ! -e "$bench/native_gpu" ] || programs+=("$bench"/{native_coldstart,native_gpu})
 for p in "${programs[@]}"; do
 	add_program "$p"
 done
@@ -67,6 +68,7 @@ for f in bios-256k.bin kvmvapic.bin linuxboot_dma.bin pvh.bin; do
 	[ -e "$tmp/share/qemu/$f" ] || die "firmware $f: not in /usr/share/qemu, /usr/share/seabios"
 done
 cp "$(dirname "$VM_KERNEL_FILE")/vmlinuz" "$tmp/share/vmlinuz"
+[ ! -e "$bench/native_gpu" ] || cp "$bench/bench_kernels.fatbin" "$tmp/share/"
 gzip -9 -n <"$VM_INITRD" >"$tmp/share/initrd.img"
 
 cat >"$tmp/env" <<'END'

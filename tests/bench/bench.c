@@ -4,24 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sched.h>
-#include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <vgpuguest.h>
-
-#define START_S 60
-
-static pid_t mediator;
-static char folder[64];
-static char device[128];
+extern char **environ;
 
 uint64_t bench_now_ns(void)
 {
@@ -40,8 +31,13 @@ void bench_die(const char *fmt, ...)
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
-	bench_mediator_stop();
 	exit(1);
+}
+
+void bench_pin_set(const cpu_set_t *set)
+{
+	if (sched_setaffinity(0, sizeof(*set), set) < 0)
+		bench_die("pin to CPUs: %s", strerror(errno));
 }
 
 void bench_pin(int cpu)
@@ -50,100 +46,7 @@ void bench_pin(int cpu)
 
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set) < 0)
-		bench_die("pin to CPU %d: %s", cpu, strerror(errno));
-}
-
-static void write_config(const char *path, const char *backend, const char *library,
-			 unsigned int spin_us)
-{
-	FILE *f = fopen(path, "w");
-
-	if (!f)
-		bench_die("write %s: %s", path, strerror(errno));
-	fprintf(f, "[mediator]\nspin_us = %u\nlog = stderr\nlog_level = warning\n", spin_us);
-	fprintf(f, "[backend]\nbackend = %s\n", backend);
-	if (library)
-		fprintf(f, "cuda_library = %s\n", library);
-	fprintf(f, "[devices]\nenabled = no\n[clients]\nsocket = %s/client.sock\n", folder);
-	fclose(f);
-}
-
-/* A mediator that serves has a worker, too: the first channel is as warm as any. */
-static void wait_until_it_serves(void)
-{
-	const uint64_t end_ns = bench_now_ns() + START_S * 1000000000ull;
-	struct vgpu_options o;
-	struct vgpu *v;
-	int rc;
-
-	vgpu_options_init(&o);
-	o.device = device;
-	while ((rc = vgpu_open(&v, &o)) != 0) {
-		if (waitpid(mediator, NULL, WNOHANG) == mediator) {
-			mediator = 0;
-			bench_die("the mediator did not start");
-		}
-		if (bench_now_ns() > end_ns)
-			bench_die("the mediator does not serve: %s", vgpu_last_error(NULL));
-		usleep(20000);
-	}
-	rc = vgpu_nop(v);
-	if (rc)
-		bench_die("nop: %s", vgpu_last_error(v));
-	vgpu_close(v);
-}
-
-const char *bench_mediator_start(const char *program, const char *backend, const char *library,
-				 unsigned int spin_us, int cpu)
-{
-	char config[128];
-
-	snprintf(folder, sizeof(folder), "/tmp/vgpu-bench-XXXXXX");
-	if (!mkdtemp(folder))
-		bench_die("make a folder: %s", strerror(errno));
-	snprintf(config, sizeof(config), "%s/config.conf", folder);
-	snprintf(device, sizeof(device), "unix:%s/client.sock", folder);
-	write_config(config, backend, library, spin_us);
-	mediator = fork();
-	if (mediator < 0)
-		bench_die("fork: %s", strerror(errno));
-	if (mediator == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
-		if (cpu >= 0)
-			bench_pin(cpu);
-		execl(program, program, "--foreground", "--config", config, (char *)NULL);
-		fprintf(stderr, "bench: start %s: %s\n", program, strerror(errno));
-		_exit(127);
-	}
-	wait_until_it_serves();
-	return device;
-}
-
-static void remove_folder(void)
-{
-	static const char *const names[] = { "config.conf", "client.sock" };
-	char path[128];
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
-		unlink(path);
-	}
-	if (rmdir(folder) < 0)
-		fprintf(stderr, "bench: remove %s: %s\n", folder, strerror(errno));
-	folder[0] = '\0';
-}
-
-void bench_mediator_stop(void)
-{
-	if (mediator > 0) {
-		kill(mediator, SIGTERM);
-		while (waitpid(mediator, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
-	mediator = 0;
-	if (folder[0])
-		remove_folder();
+	bench_pin_set(&set);
 }
 
 /* The first CPU of the core that @cpu is a thread of; itself where that is not known. */
@@ -164,19 +67,32 @@ static int core_of(int cpu)
 	return first;
 }
 
-const char *bench_two_cpus(int cpus[2])
+/* The CPUs that this process may use, in @cpus of CPU_SETSIZE. Returns how many. */
+static int allowed_cpus(int *cpus)
 {
-	int allowed[CPU_SETSIZE], n = 0, first;
 	cpu_set_t set;
+	int n = 0;
 
 	if (sched_getaffinity(0, sizeof(set), &set) < 0)
 		bench_die("sched_getaffinity: %s", strerror(errno));
 	for (int i = 0; i < CPU_SETSIZE; i++) {
 		if (CPU_ISSET(i, &set))
-			allowed[n++] = i;
+			cpus[n++] = i;
 	}
-	/* Interrupts like the first CPU: leave it alone where there are plenty. */
-	first = n >= 6 ? 2 : 0;
+	return n;
+}
+
+/* Interrupts like the first CPU: leave it alone where there are plenty. */
+static int first_of(int n)
+{
+	return n >= 6 ? 2 : 0;
+}
+
+const char *bench_two_cpus(int cpus[2])
+{
+	int allowed[CPU_SETSIZE];
+	const int n = allowed_cpus(allowed), first = first_of(n);
+
 	cpus[0] = allowed[first];
 	for (int i = first + 1; i < n; i++) {
 		cpus[1] = allowed[i];
@@ -187,6 +103,93 @@ const char *bench_two_cpus(int cpus[2])
 		return "two threads of one core";
 	cpus[1] = cpus[0];
 	return "the same CPU";
+}
+
+static bool shares_core(const cpu_set_t *set, int cpu)
+{
+	for (int i = 0; i < CPU_SETSIZE; i++) {
+		if (CPU_ISSET(i, set) && core_of(i) == core_of(cpu))
+			return true;
+	}
+	return false;
+}
+
+#define CLIENT_CPUS 6
+#define MEDIATOR_CPUS 2
+
+void bench_cpu_sets(cpu_set_t *client, cpu_set_t *mediator)
+{
+	int allowed[CPU_SETSIZE];
+	const int n = allowed_cpus(allowed), first = first_of(n);
+	const int want = n >= first + CLIENT_CPUS + MEDIATOR_CPUS ? CLIENT_CPUS : 1;
+
+	CPU_ZERO(client);
+	CPU_ZERO(mediator);
+	for (int i = first; i < first + want; i++)
+		CPU_SET(allowed[i], client);
+	for (int i = first + want; i < n && CPU_COUNT(mediator) < MEDIATOR_CPUS; i++) {
+		if (!shares_core(client, allowed[i]))
+			CPU_SET(allowed[i], mediator);
+	}
+	if (CPU_COUNT(mediator) == 0)
+		CPU_SET(allowed[n - 1], mediator);
+}
+
+const char *bench_cpu_text(const cpu_set_t *set, char *buf, size_t len)
+{
+	size_t used = 0;
+
+	buf[0] = '\0';
+	for (int i = 0; i < CPU_SETSIZE && used < len; i++) {
+		if (CPU_ISSET(i, set))
+			used += (size_t)snprintf(buf + used, len - used, "%s%d", used ? "," : "",
+						 i);
+	}
+	return buf;
+}
+
+/* What @argv's program says until its end, one line. Returns its status as waitpid() does. */
+static int output_of(const char *const argv[], bool quiet, char *line, size_t len)
+{
+	posix_spawn_file_actions_t actions;
+	int out[2], status, rc;
+	size_t have = 0;
+	ssize_t n;
+	pid_t pid;
+
+	if (pipe2(out, O_CLOEXEC) < 0)
+		bench_die("pipe: %s", strerror(errno));
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
+	if (quiet)
+		posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+	rc = posix_spawn(&pid, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	close(out[1]);
+	if (rc)
+		bench_die("start %s: %s", argv[0], strerror(rc));
+	while (have < len - 1 && (n = read(out[0], line + have, len - 1 - have)) > 0)
+		have += (size_t)n;
+	line[have] = '\0';
+	close(out[0]);
+	if (waitpid(pid, &status, 0) < 0)
+		bench_die("wait for %s: %s", argv[0], strerror(errno));
+	return status;
+}
+
+double bench_time_to_ready(const char *const argv[], bool quiet, char *name, size_t name_len)
+{
+	const uint64_t start_ns = bench_now_ns();
+	char line[256], *text;
+	uint64_t ready_ns;
+
+	if (output_of(argv, quiet, line, sizeof(line)) != 0)
+		return -1;
+	ready_ns = strtoull(line, &text, 10);
+	text += strspn(text, " ");
+	text[strcspn(text, "\n")] = '\0';
+	snprintf(name, name_len, "%s", text);
+	return (double)(ready_ns - start_ns) / 1e6;
 }
 
 void samples_init(struct samples *s, size_t room)

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -23,6 +22,8 @@
 #include <unistd.h>
 
 #include <vgpuguest.h>
+
+#include "mediator.h"
 
 #define BLOCKS 10u
 #define WARM_UP 500u
@@ -157,11 +158,19 @@ struct result {
 static void measure(struct result *r, const char *mediator, bool polling, size_t n,
 		    const int cpus[2])
 {
+	cpu_set_t worker = { 0 };
+	const struct bench_mediator m = {
+		.program = mediator,
+		.backend = "cpu",
+		.spin_us = polling ? SPIN_US : 0,
+		.cpus = &worker,
+	};
 	const char *device;
 
+	CPU_SET(cpus[1], &worker);
 	samples_init(&r->raw, n);
 	samples_init(&r->nop, n);
-	device = bench_mediator_start(mediator, "cpu", NULL, polling ? SPIN_US : 0, cpus[1]);
+	device = bench_mediator_start(&m);
 	for (unsigned int i = 0; i < BLOCKS; i++) {
 		raw_block(&r->raw, polling, n / BLOCKS, cpus[1]);
 		nop_block(&r->nop, device, polling, n / BLOCKS);
