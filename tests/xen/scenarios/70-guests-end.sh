@@ -42,7 +42,7 @@ id=$(guest_domid beta)
 mediator_signal dom0 STOP
 guest_destroy beta
 place_is dom0 "for p in \$(pgrep -x vgpu-worker); do kill -9 \$p; done" 0 '' "beta destroyed, its worker killed"
-place_is dom0 "for i in \$(seq 50); do xl domname $id || exit 0; sleep 0.1; done; exit 1" 0 '' "its number is free"
+place_is dom0 "for i in \$(seq 300); do xl list | awk '\$(NF - 4) == $id { found = 1 } END { exit found }' && exit 0; sleep 0.1; done; xl list; exit 1" 0 '' "its number is free"
 place_is dom0 "vgpu-clone $(guest_domid alpha) delta $id" 0 "^$id\$" "another guest, delta, under its number"
 mediator_signal dom0 CONT
 pass "delta is attached, as itself" within 10 place_quiet dom0 "grep 'domain $id \"delta\" (.*): attached' $MEDIATOR_LOG"
