@@ -120,7 +120,7 @@ channel_nodes_are() { # NAME COUNT
 
 # Workers, their ports, nodes and the pages that dom0 has mapped of others.
 resources() {
-	dom0 root "echo workers \$(pgrep -x vgpu-worker | wc -l) ports \$(grep -c evtchn:vgpu-worker /proc/interrupts) \
+	dom0 root "echo workers \$(grep -lx vgpu-worker /proc/[0-9]*/comm | wc -l) ports \$(grep -c evtchn:vgpu-worker /proc/interrupts) \
 nodes \$(xenstore-ls -f /local/domain | grep -cE '/channel-[0-9]+ ')"
 	local text=$VM_OUT guest
 	for guest in $guests; do

@@ -41,7 +41,7 @@ client beta "loop 1000000"
 id=$(guest_domid beta)
 mediator_signal dom0 STOP
 guest_destroy beta
-place_is dom0 "for p in \$(pgrep -x vgpu-worker); do kill -9 \$p; done" 0 '' "beta destroyed, its worker killed"
+place_is dom0 "for f in \$(grep -lx vgpu-worker /proc/[0-9]*/comm); do f=\${f%/comm}; echo killed \${f#/proc/}; kill -9 \${f#/proc/}; done" 0 killed "beta destroyed, its worker killed"
 place_is dom0 "for i in \$(seq 300); do xl list | awk '\$(NF - 4) == $id { found = 1 } END { exit found }' && exit 0; sleep 0.1; done; xl list; exit 1" 0 '' "its number is free"
 place_is dom0 "vgpu-clone $(guest_domid alpha) delta $id" 0 "^$id\$" "another guest, delta, under its number"
 mediator_signal dom0 CONT
