@@ -18,13 +18,15 @@ mkdir -p "$logs"
 export VGPU_TEST_TOTALS=$logs/totals WERROR=1
 : >"$VGPU_TEST_TOTALS"
 
-# What a suite runs. san-*: the tests that drive code with untrusted input, instrumented.
+# What a suite runs. san-*: the tests that drive code with untrusted input, instrumented. xen: all but
+# the scenarios that take minutes each.
 suite_command() {
 	case $1 in
 	format) make --no-print-directory check-format ;;
 	build) make --no-print-directory -j2 all ;;
 	san-address) make --no-print-directory -j2 SAN=address,undefined check-san ;;
 	san-thread) make --no-print-directory -j2 SAN=thread check-san ;;
+	xen) make --no-print-directory check-xen XEN_SCENARIOS="${XEN_SCENARIOS:-lab basic attach cost guests driver}" ;;
 	soak) make --no-print-directory soak SOAK_SECONDS="${SOAK_SECONDS:-60}" ;;
 	*) make --no-print-directory "check-$1" ;;
 	esac

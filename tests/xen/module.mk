@@ -43,7 +43,7 @@ xen-image: vm-image $(B)/tests/xen/hvm_start.bin $(XEN_NEEDS) ## Xen, dom0 and g
 	$(Q)tests/xen/prepare.sh $(B) $(XEN_FILES) -- $(XEN_GUEST_FILES)
 
 check-xen: xen-image ## real Xen, in emulation: dom0 and its guests
-	$(Q)prove --exec 'timeout 3000 bash' $(XEN_TESTS)
+	$(Q)XEN_SCENARIOS='$(XEN_SCENARIOS)' prove --exec 'timeout 3000 bash' $(XEN_TESTS)
 
 xen-lab: xen-image ## a shell in the dom0 of a Xen in emulation
 	$(Q)tests/xen/shell.sh

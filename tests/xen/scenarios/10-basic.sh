@@ -30,9 +30,3 @@ done
 guest_is alpha alice "vgpu-cli list" 0 'xen:0: usable' "alpha: list shows the device in XenStore"
 examples_run alpha
 guest_is beta root "ls /sys/bus/pci/devices 2>/dev/null | wc -l" 0 '^0$' "beta has no PCI device"
-
-# The suite that runs over every transport. Its own lines are its report. A small window: opening
-# costs time here by the page.
-VM_RUN_TIMEOUT=600 guest_run beta alice "vgpu-conformance --device xen --quick --window 524288"
-is "$VM_RC" 0 "conformance suite over xen" || diag "$(grep -vE '^ok' <<<"$VM_OUT" | tail -n 30)" "$VM_ERR"
-diag "conformance: $(grep -cE '^ok' <<<"$VM_OUT") cases ok"
