@@ -118,9 +118,10 @@ channel_nodes_are() { # NAME COUNT
 	[ "${VM_OUT:-0}" = "$2" ]
 }
 
-# Workers, their ports, nodes and the pages that dom0 has mapped of others.
+# Ports of workers (one of each that serves; how many wait warm changes by itself), nodes, and the pages
+# that dom0 has mapped of others.
 resources() {
-	dom0 root "echo workers \$(grep -lx vgpu-worker /proc/[0-9]*/comm | wc -l) ports \$(grep -c evtchn:vgpu-worker /proc/interrupts) \
+	dom0 root "echo ports \$(grep -c evtchn:vgpu-worker /proc/interrupts) \
 nodes \$(xenstore-ls -f /local/domain | grep -cE '/channel-[0-9]+ ')"
 	local text=$VM_OUT guest
 	for guest in $guests; do
