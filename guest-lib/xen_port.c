@@ -9,8 +9,7 @@
  */
 #include "xen_port.h"
 
-#include <stdlib.h>
-#include <sys/mman.h>
+#include <stddef.h>
 #include <xengnttab.h>
 
 #define TRIES 1024 /* Xen gives the lowest number that is free */
@@ -60,7 +59,6 @@ void xen_port_close(xenevtchn_handle *handle, evtchn_port_t port, uint32_t peer,
 	else if (!close_restored(handle, port, peer))
 		log_line(log, VGPU_LOG_WARNING,
 			 "xen: port %u is of the time before this guest was restored and stays "
-			 "open: this "
-			 "process will not end cleanly",
+			 "open: this process will not end cleanly",
 			 port);
 }
