@@ -8,7 +8,7 @@ loop="n=0; end=\$((\$(date +%s) + $seconds)); while [ \$(date +%s) -lt \$end ]; 
 	vgpu-cli vector_add 5000 >/tmp/out 2>&1 || { cat /tmp/out; exit 1; }
 	grep -q '0 errors' /tmp/out || { cat /tmp/out; exit 1; }
 	n=\$((n + 1)); done; echo \$n calls"
-VM_RUN_TIMEOUT=$((seconds + 120))
+VM_RUN_TIMEOUT=$((seconds + 300))
 for guest in $guests; do
 	guest_send $guest alice "$loop"
 done
