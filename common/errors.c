@@ -47,6 +47,8 @@ static const struct error_entry entries[] = {
 	  "CUDA: cannot set while the device is active in this process" },
 	{ 709, "cudaErrorContextIsDestroyed", "CUDA: the context is destroyed" },
 	{ 710, "cudaErrorAssert", "CUDA: a device-side assert triggered" },
+	{ 712, "cudaErrorHostMemoryAlreadyRegistered", "CUDA: memory is already registered" },
+	{ 713, "cudaErrorHostMemoryNotRegistered", "CUDA: memory is not registered" },
 	{ 714, "cudaErrorHardwareStackError", "CUDA: hardware stack error" },
 	{ 715, "cudaErrorIllegalInstruction", "CUDA: illegal instruction" },
 	{ 716, "cudaErrorMisalignedAddress", "CUDA: misaligned address" },

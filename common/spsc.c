@@ -65,17 +65,22 @@ bool spsc_publish(struct spsc_producer *p)
 	return p->prod - event < p->prod - old;
 }
 
+static void fetch_next(const struct spsc_consumer *c)
+{
+	const char *slot = slot_at(&c->at, c->cons);
+
+	shm_prefetch(slot);
+	if (c->at.slot_bytes > 64)
+		shm_prefetch(slot + 64);
+}
+
 bool spsc_pending(const struct spsc_consumer *c)
 {
 	/*
 	 * Fetch the slot together with the index: when the index is seen to move,
 	 * the slot's lines are already on their way instead of a second miss later.
 	 */
-	const char *slot = slot_at(&c->at, c->cons);
-
-	shm_prefetch(slot);
-	if (c->at.slot_bytes > 64)
-		shm_prefetch(slot + 64);
+	fetch_next(c);
 	return c->dead || c->prod != c->cons || shm_load(c->at.prod) != c->cons;
 }
 
@@ -98,6 +103,9 @@ int spsc_consume(struct spsc_consumer *c, void *slot, uint32_t limit)
 	c->cons++;
 	/* Release: the slot is read before the producer may fill it again. */
 	shm_store_release(c->at.cons, c->cons);
+	/* The next one's lines come while this one is worked on. */
+	if (c->prod != c->cons)
+		fetch_next(c);
 	return 0;
 }
 

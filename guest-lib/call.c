@@ -27,6 +27,8 @@ int call_begin(struct call *c, struct vgpu *vgpu)
 /* An error that CUDA calls sticky: the context is done for, and so is the host's worker. */
 static bool is_fatal(int rc)
 {
+	if (rc == GPU_ERROR_ALREADY_REGISTERED || rc == GPU_ERROR_NOT_REGISTERED)
+		return false;
 	return rc == GPU_ERROR_ECC || (rc >= GPU_ERROR_FAULT_FIRST && rc <= GPU_ERROR_FAULT_LAST);
 }
 
@@ -255,6 +257,20 @@ int call_stage(struct call *c, uint64_t want, uint64_t least, struct window_bloc
 			     "window: no %llu bytes are left beside "
 			     "vgpu_host_alloc()'s",
 			     (unsigned long long)least);
+	return rc;
+}
+
+int call_stage_ready(struct call *c, uint64_t bytes, struct window_block **out)
+{
+	int rc = call_ready(c);
+
+	*out = NULL;
+	if (rc == 0)
+		rc = call_stage(c, bytes, bytes, out);
+	if (rc == 0)
+		rc = call_ready(c);
+	if (rc)
+		call_unstage(c, *out);
 	return rc;
 }
 

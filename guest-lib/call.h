@@ -78,6 +78,9 @@ int call_result(struct call *c, int rc);
  * VGPU_EQUOTA: there never will.
  */
 int call_stage(struct call *c, uint64_t want, uint64_t least, struct window_block **out);
+
+/* All @bytes, for a request that may be sent now: what call_ready() says too. */
+int call_stage_ready(struct call *c, uint64_t bytes, struct window_block **out);
 void call_unstage(struct call *c, struct window_block *block);
 
 /* Others may be waiting for what has changed here: tell them. */

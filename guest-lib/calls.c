@@ -207,21 +207,6 @@ int vgpu_vector_add(struct vgpu *vgpu, const float *a, const float *b, float *c,
 	return call_end(&call, rc);
 }
 
-/* A block of the window for a request that may be sent now. */
-static int stage_ready(struct call *c, size_t bytes, struct window_block **out)
-{
-	int rc = call_ready(c);
-
-	*out = NULL;
-	if (rc == 0)
-		rc = call_stage(c, bytes, bytes, out);
-	if (rc == 0)
-		rc = call_ready(c);
-	if (rc)
-		call_unstage(c, *out);
-	return rc;
-}
-
 int vgpu_query_status(struct vgpu *vgpu, struct vgpu_status *status)
 {
 	struct vgpu_request req = { .cmd = VGPU_CMD_QUERY_STATUS };
@@ -234,7 +219,7 @@ int vgpu_query_status(struct vgpu *vgpu, struct vgpu_status *status)
 	if (rc)
 		return rc;
 	req.data_len = sizeof(r);
-	rc = status ? stage_ready(&c, sizeof(r), &block)
+	rc = status ? call_stage_ready(&c, sizeof(r), &block)
 		    : because(&c.why, VGPU_EINVAL, "query_status: no place for the answer");
 	if (rc)
 		return call_end(&c, rc);
@@ -287,7 +272,7 @@ int vgpu_message(struct vgpu *vgpu, const char *text)
 		rc = because(&c.why, VGPU_ETOOBIG, "message: %zu bytes, at most %u go", n,
 			     VGPU_MESSAGE_MAX);
 	if (rc == 0)
-		rc = stage_ready(&c, n, &block);
+		rc = call_stage_ready(&c, n, &block);
 	if (rc)
 		return call_end(&c, rc);
 	shm_write_bytes(call_window(&c, block), text, n);
@@ -319,7 +304,7 @@ int vgpu_call(struct vgpu *vgpu, uint32_t cmd, const void *args, size_t args_len
 		rc = because(&c.why, VGPU_ERANGE, "call: %zu bytes of data, the window has %llu", n,
 			     (unsigned long long)vgpu->channel.window_bytes);
 	if (rc == 0)
-		rc = n ? stage_ready(&c, n, &block) : call_ready(&c);
+		rc = n ? call_stage_ready(&c, n, &block) : call_ready(&c);
 	if (rc)
 		return call_end(&c, rc);
 	if (args_len)

@@ -85,14 +85,10 @@ static int ask(struct call *c, uint32_t gpu, struct vgpu_device_info *info)
 	struct vgpu_device_args args = { .device = gpu };
 	struct window_block *block;
 	struct vgpu_response rsp;
-	int rc = call_stage(c, sizeof(*info), sizeof(*info), &block);
+	int rc = call_stage_ready(c, sizeof(*info), &block);
 
-	if (rc == 0)
-		rc = call_ready(c);
-	if (rc) {
-		call_unstage(c, block);
+	if (rc)
 		return rc;
-	}
 	req.data_ptr = block->offset;
 	call_args(&req, args);
 	rc = call_create(c, &req, &rsp, block);

@@ -3,6 +3,7 @@
 #ifndef GUEST_GPU_H
 #define GUEST_GPU_H
 
+#include "gpu_host_memory.h"
 #include "gpu_memory.h"
 #include "handles.h"
 #include "vgpuguest.h"
@@ -11,8 +12,8 @@
 /* Of CUDA's numbers, those that the library gives or knows (driver_types.h, enum cudaError). */
 #define GPU_ERROR_INVALID_VALUE 1
 #define GPU_ERROR_OUT_OF_MEMORY 2
-#define GPU_ERROR_INVALID_CONFIGURATION 9
 #define GPU_ERROR_INVALID_PITCH 12
+#define GPU_ERROR_INVALID_FUNCTION 98
 #define GPU_ERROR_INVALID_DEVICE 101
 #define GPU_ERROR_ECC 214
 #define GPU_ERROR_FILE_NOT_FOUND 301
@@ -21,6 +22,8 @@
 #define GPU_ERROR_NOT_READY 600
 #define GPU_ERROR_FAULT_FIRST 700 /* an illegal address and its like, */
 #define GPU_ERROR_FAULT_LAST 719  /* to a launch that failed */
+#define GPU_ERROR_ALREADY_REGISTERED 712
+#define GPU_ERROR_NOT_REGISTERED 713
 #define GPU_ERROR_CAPTURE_UNSUPPORTED 900
 
 struct copy_threads;
@@ -66,6 +69,7 @@ struct gpu {
 	uint32_t count; /* of GPUs; 0: not asked yet */
 	struct vgpu_gpu_properties *properties;
 	struct pool pool;
+	struct host_ranges host_ranges;
 	struct handles streams, events, modules, kernels, graphs;
 
 	uint64_t work;         /* counts what was put into streams */
@@ -107,8 +111,14 @@ static inline int gpu_work(struct gpu *g, uint32_t handle)
 /* Does the stream capture? Then nothing may be put into it that is answered. */
 bool gpu_captures(const struct gpu *g, uint32_t stream);
 
-/* What the caller's own thread asks for. @kind: VGPU_SYNC_*. The lock is given up meanwhile. */
-int gpu_synchronize(struct call *c, uint32_t kind, uint32_t handle);
+/* The capture that began in @stream is over: what took part in it is as it was. */
+void gpu_capture_ended(struct gpu *g, uint32_t stream);
+
+/*
+ * All work is done, of which a call wants to be sure before it does what it is for: while a stream
+ * captures it is refused, and the capture not spoiled. The lock is given up meanwhile.
+ */
+int gpu_synchronize(struct call *c);
 
 /* Its part of the end: no threads are left. */
 void copy_threads_stop(struct copy_threads *t);

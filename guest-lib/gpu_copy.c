@@ -47,8 +47,9 @@ static int normalize(struct copy *p)
 {
 	uint64_t bytes;
 
-	if (p->height > 1 && (p->device_pitch < p->width || p->host_pitch < p->width))
-		return GPU_ERROR_INVALID_PITCH;
+	/* Of one row as well, and then CUDA gives no other reason. */
+	if (p->device_pitch < p->width || p->host_pitch < p->width)
+		return p->height > 1 ? GPU_ERROR_INVALID_PITCH : GPU_ERROR_INVALID_VALUE;
 	if (p->height > 1 && p->device_pitch == p->width && p->host_pitch == p->width) {
 		if (!checked_mul(p->width, p->height, &bytes))
 			return GPU_ERROR_INVALID_VALUE;
@@ -58,22 +59,6 @@ static int normalize(struct copy *p)
 	if (p->height == 1)
 		p->device_pitch = p->host_pitch = 0;
 	return 0;
-}
-
-enum place {
-	ORDINARY,
-	WINDOW,
-	ACROSS
-};
-
-static enum place place_of(const struct call *c, const struct copy *p, uint64_t span)
-{
-	uintptr_t at = (uintptr_t)p->host, window = (uintptr_t)c->vgpu->channel.window;
-	uint64_t bytes = c->vgpu->channel.window_bytes;
-
-	if (at >= window && at - window < bytes)
-		return span <= bytes - (at - window) ? WINDOW : ACROSS;
-	return at < window && span > window - at ? ACROSS : ORDINARY;
 }
 
 /* A part of the copy: rows from @row on, bytes from @column on; in the window at @offset. */
@@ -113,12 +98,12 @@ static int copy_one(struct call *c, const struct copy *p, struct vgpu_request *r
 	return p->async ? call_post(c, req) : call_round_trip(c, req, &rsp, NULL);
 }
 
-static int copy_window(struct call *c, const struct copy *p)
+static int copy_window(struct call *c, const struct copy *p, uint64_t offset)
 {
 	const struct piece all = { .rows = p->height, .width = p->width };
 	struct vgpu_request req;
 
-	copy_request(p, &all, (uint64_t)(p->host - c->vgpu->channel.window), p->host_pitch, &req);
+	copy_request(p, &all, offset, p->host_pitch, &req);
 	c->vgpu->gpu.window_work = c->vgpu->gpu.work + 1;
 	return copy_one(c, p, &req);
 }
@@ -344,19 +329,19 @@ static int copy_chunks(struct call *c, const struct copy *p)
 
 static int copy_with_host(struct call *c, const struct copy *p)
 {
-	uint64_t span;
+	uint64_t span, offset;
 
 	if (!p->host || !on_device(c, p->device, p->device_pitch, p->width, p->height) ||
 	    !span_of(p->host_pitch, p->width, p->height, &span))
 		return GPU_ERROR_INVALID_VALUE;
-	switch (place_of(c, p, span)) {
-	case ACROSS:
+	switch (host_place(c->vgpu, p->host, span, &offset)) {
+	case HOST_ACROSS:
 		return GPU_ERROR_INVALID_VALUE;
-	case WINDOW:
+	case HOST_WINDOW:
 		if (!p->async && gpu_captures(&c->vgpu->gpu, p->stream))
 			return GPU_ERROR_CAPTURE_UNSUPPORTED;
-		return copy_window(c, p);
-	case ORDINARY:
+		return copy_window(c, p, offset);
+	case HOST_ORDINARY:
 		break;
 	}
 	if (gpu_captures(&c->vgpu->gpu, p->stream))
@@ -548,7 +533,7 @@ int vgpu_memset_2d_async(struct vgpu *vgpu, vgpu_devptr dst, size_t pitch, int v
 	if (rc || width == 0 || height == 0)
 		return call_end(&c, rc);
 	if (height > 1 && pitch < width)
-		rc = GPU_ERROR_INVALID_PITCH;
+		rc = GPU_ERROR_INVALID_VALUE; /* a pitch is named in copies only */
 	else if (!on_device(&c, dst, args.pitch, width, height))
 		rc = GPU_ERROR_INVALID_VALUE;
 	else

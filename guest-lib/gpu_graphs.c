@@ -9,6 +9,7 @@ int vgpu_capture_begin(struct vgpu *vgpu, vgpu_stream stream, enum vgpu_capture_
 	struct vgpu_response rsp;
 	struct gpu_stream *s;
 	struct call c;
+	bool first;
 	int rc = call_begin(&c, vgpu);
 
 	if (rc)
@@ -21,25 +22,25 @@ int vgpu_capture_begin(struct vgpu *vgpu, vgpu_stream stream, enum vgpu_capture_
 		rc = GPU_ERROR_INVALID_HANDLE;
 	else if (rc == 0 && (unsigned int)mode > VGPU_CAPTURE_MODE_RELAXED)
 		rc = GPU_ERROR_INVALID_VALUE;
-	else if (rc == 0 && s->capture)
-		rc = GPU_ERROR_CAPTURE_UNSUPPORTED;
 	if (rc)
 		return call_end(&c, rc);
 	call_args(&req, args);
 	/* From here on: another thread must put nothing into it that is answered. */
-	s->capture = stream;
-	vgpu->gpu.capturing++;
+	first = !s->capture; /* else the host refuses, and that one goes on */
+	if (first) {
+		s->capture = stream;
+		vgpu->gpu.capturing++;
+	}
 	rc = call_create(&c, &req, &rsp, NULL);
 	s = handles_get(&vgpu->gpu.streams, stream);
-	if (rc && s) {
+	if (rc && first && s && s->capture == stream) {
 		s->capture = 0;
 		vgpu->gpu.capturing--;
 	}
 	return call_end(&c, rc);
 }
 
-/* What took part in the capture is as it was. */
-static void capture_ended(struct gpu *g, uint32_t stream)
+void gpu_capture_ended(struct gpu *g, uint32_t stream)
 {
 	struct gpu_stream *s;
 	struct gpu_event *e;
@@ -70,21 +71,28 @@ int vgpu_capture_end(struct vgpu *vgpu, vgpu_stream stream, vgpu_graph *out)
 		return rc;
 	rc = out ? call_ready(&c) : GPU_ERROR_INVALID_VALUE;
 	s = handles_get(&vgpu->gpu.streams, stream);
-	if (rc == 0 && !s)
+	if (rc == 0 && stream && !s)
 		rc = GPU_ERROR_INVALID_HANDLE;
-	else if (rc == 0 && s->capture != stream)
-		rc = GPU_ERROR_INVALID_VALUE; /* CUDA: not capturing, or joined another's */
 	if (rc == 0)
 		rc = handles_new(&vgpu->gpu.graphs, &args.graph);
 	if (rc)
 		return call_end(&c, rc);
 	call_args(&req, args);
-	capture_ended(&vgpu->gpu, stream);
+	if (s && s->capture == stream) /* else the host says what is wrong */
+		gpu_capture_ended(&vgpu->gpu, stream);
 	rc = call_create(&c, &req, &rsp, NULL);
 	if (rc && !vgpu->late) /* else the host may still make it */
 		handles_free(&vgpu->gpu.graphs, args.graph);
 	*out = rc ? 0 : args.graph;
 	return call_end(&c, rc);
+}
+
+/* 0 is CUDA's NULL. */
+static int graph_is_there(const struct gpu *g, vgpu_graph graph)
+{
+	if (handles_get(&g->graphs, graph))
+		return 0;
+	return graph ? GPU_ERROR_INVALID_HANDLE : GPU_ERROR_INVALID_VALUE;
 }
 
 /* GRAPH_LAUNCH and GRAPH_DESTROY */
@@ -105,8 +113,8 @@ int vgpu_graph_launch(struct vgpu *vgpu, vgpu_graph graph, vgpu_stream stream)
 	if (rc)
 		return rc;
 	rc = call_ready(&c);
-	if (rc == 0 && !handles_get(&vgpu->gpu.graphs, graph))
-		rc = GPU_ERROR_INVALID_HANDLE;
+	if (rc == 0)
+		rc = graph_is_there(&vgpu->gpu, graph);
 	if (rc == 0)
 		rc = gpu_work(&vgpu->gpu, stream);
 	if (rc == 0) {
@@ -124,8 +132,8 @@ int vgpu_graph_destroy(struct vgpu *vgpu, vgpu_graph graph)
 	if (rc)
 		return rc;
 	rc = call_ready(&c);
-	if (rc == 0 && !handles_get(&vgpu->gpu.graphs, graph))
-		rc = GPU_ERROR_INVALID_HANDLE;
+	if (rc == 0)
+		rc = graph_is_there(&vgpu->gpu, graph);
 	if (rc == 0) {
 		handles_free(&vgpu->gpu.graphs, graph);
 		rc = graph_request(&c, VGPU_CMD_GRAPH_DESTROY, graph, 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vgpu_malloc() and its like, vgpu_host_alloc() and its like. */
+/* vgpu_malloc() and its like. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -318,13 +318,13 @@ int vgpu_malloc_pitch(struct vgpu *vgpu, vgpu_devptr *out, size_t *pitch, size_t
 {
 	uint64_t row = width, bytes;
 
-	if (!pitch)
+	if (!pitch || !checked_add(row, PITCH_ALIGN - 1, &row))
 		return malloc_call(vgpu, NULL, 0);
-	if (!checked_add(row, PITCH_ALIGN - 1, &row))
-		return malloc_call(vgpu, out, UINT64_MAX); /* as what cannot be had */
 	row = row / PITCH_ALIGN * PITCH_ALIGN;
+	if (!checked_mul(row, height, &bytes))
+		return malloc_call(vgpu, NULL, 0);
 	*pitch = row;
-	return malloc_call(vgpu, out, checked_mul(row, height, &bytes) ? bytes : UINT64_MAX);
+	return malloc_call(vgpu, out, bytes);
 }
 
 /* Can work under way still use memory that is given out again to the default stream? */
@@ -389,7 +389,7 @@ int vgpu_free(struct vgpu *vgpu, vgpu_devptr ptr)
 		rc = because(&c.why, GPU_ERROR_INVALID_VALUE, "free: nothing is allocated at %#llx",
 			     (unsigned long long)ptr);
 	if (rc == 0 && ptr && in_use(&vgpu->gpu)) {
-		rc = gpu_synchronize(&c, VGPU_SYNC_DEVICE, 0);
+		rc = gpu_synchronize(&c);
 		if (rc == 0)
 			rc = call_ready(&c);
 	}
@@ -421,95 +421,4 @@ int vgpu_memory_info(struct vgpu *vgpu, size_t *free_bytes, size_t *total_bytes)
 			*total_bytes = reply.total;
 	}
 	return call_end(&c, rc);
-}
-
-/* ---- memory of the window ---- */
-
-struct host_alloc {
-	uint64_t bytes;
-	struct window_block *block;
-};
-
-static bool alloc_now(struct vgpu *vgpu, void *opaque)
-{
-	struct host_alloc *a = opaque;
-
-	if (!a->block)
-		a->block = window_alloc(&vgpu->heap, a->bytes);
-	return a->block || !window_could_alloc(&vgpu->heap, a->bytes);
-}
-
-int vgpu_host_alloc(struct vgpu *vgpu, void **out, size_t bytes)
-{
-	struct host_alloc a = { .bytes = bytes };
-	struct call c;
-	int rc = call_begin(&c, vgpu);
-
-	if (rc)
-		return rc;
-	rc = vgpu->dead;
-	if (rc == 0 && !out)
-		rc = GPU_ERROR_INVALID_VALUE;
-	if (rc == 0)
-		*out = NULL;
-	if (rc == 0 && bytes) {
-		/* What calls hold of the window they give back. */
-		rc = wait_until(vgpu, alloc_now, &a, NULL, c.deadline_ns, &c.why);
-		if (a.block)
-			*out = call_window(&c, a.block);
-		else if (rc == 0)
-			rc = because(&c.why, VGPU_EQUOTA,
-				     "host_alloc: the window of %llu bytes has no %zu left",
-				     (unsigned long long)vgpu->heap.bytes, bytes);
-	}
-	return call_end(&c, rc);
-}
-
-int vgpu_host_free(struct vgpu *vgpu, void *ptr)
-{
-	uint64_t offset = 0;
-	struct call c;
-	int rc = call_begin(&c, vgpu);
-
-	if (rc || !ptr)
-		return rc ? rc : call_end(&c, 0);
-	offset = (uint64_t)((uintptr_t)ptr - (uintptr_t)vgpu->channel.window);
-	if (!window_find(&vgpu->heap, offset))
-		rc = because(&c.why, GPU_ERROR_INVALID_VALUE, "host_free: was not allocated");
-	/* It must not become another's while the GPU still copies. */
-	if (rc == 0 && !vgpu->dead && vgpu->gpu.window_work > vgpu->gpu.synchronized) {
-		rc = call_ready(&c);
-		if (rc == 0)
-			rc = gpu_synchronize(&c, VGPU_SYNC_DEVICE, 0);
-	}
-	if (rc == 0 || vgpu->dead)
-		call_unstage(&c, window_find(&vgpu->heap, offset));
-	return call_end(&c, rc);
-}
-
-static int register_refused(struct vgpu *vgpu)
-{
-	struct call c;
-	int rc = call_begin(&c, vgpu);
-
-	if (rc)
-		return rc;
-	rc = vgpu->dead;
-	if (rc == 0)
-		rc = because(&c.why, VGPU_ENOTSUP,
-			     "host_register: this transport shares memory of its own only");
-	return call_end(&c, rc);
-}
-
-int vgpu_host_register(struct vgpu *vgpu, void *ptr, size_t bytes)
-{
-	(void)ptr;
-	(void)bytes;
-	return register_refused(vgpu);
-}
-
-int vgpu_host_unregister(struct vgpu *vgpu, void *ptr)
-{
-	(void)ptr;
-	return register_refused(vgpu);
 }

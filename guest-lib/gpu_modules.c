@@ -289,15 +289,10 @@ static int kernel_ask(struct call *c, uint32_t module, uint32_t kernel, const ch
 	size_t n = strlen(name);
 	struct window_block *block;
 	struct vgpu_response rsp;
-	int rc = call_stage(c, n, n, &block);
+	int rc = call_stage_ready(c, n, &block);
 
 	if (rc)
 		return rc;
-	rc = call_ready(c);
-	if (rc) {
-		call_unstage(c, block);
-		return rc;
-	}
 	shm_write_bytes(call_window(c, block), name, n);
 	req.data_ptr = block->offset;
 	req.data_len = (uint32_t)n;
@@ -360,12 +355,12 @@ int vgpu_module_get_kernel(struct vgpu *vgpu, vgpu_module module, const char *na
 		return rc;
 	rc = call_ready(&c);
 	m = module_of(&vgpu->gpu, module);
-	if (rc == 0 && (!out || !name || !*name))
+	if (rc == 0 && (!out || !name))
 		rc = GPU_ERROR_INVALID_VALUE;
-	else if (rc == 0 && strlen(name) > VGPU_KERNEL_NAME_MAX)
-		rc = GPU_ERROR_NOT_FOUND;
 	else if (rc == 0 && !m)
 		rc = GPU_ERROR_INVALID_HANDLE;
+	else if (rc == 0 && (!*name || strlen(name) > VGPU_KERNEL_NAME_MAX))
+		rc = GPU_ERROR_NOT_FOUND;
 	if (rc == 0) {
 		*out = kernel_by_name(&vgpu->gpu, m, name);
 		if (!*out)
@@ -379,6 +374,12 @@ static struct gpu_kernel *kernel_of(const struct gpu *g, uint32_t kernel)
 	struct gpu_kernel *k = handles_get(&g->kernels, kernel);
 
 	return k && k->ready ? k : NULL;
+}
+
+/* Why there is no kernel of this number; 0 is CUDA's NULL. */
+static int no_kernel(vgpu_kernel kernel)
+{
+	return kernel ? GPU_ERROR_INVALID_HANDLE : GPU_ERROR_INVALID_FUNCTION;
 }
 
 int vgpu_get_kernel_attributes(struct vgpu *vgpu, vgpu_kernel kernel,
@@ -395,7 +396,7 @@ int vgpu_get_kernel_attributes(struct vgpu *vgpu, vgpu_kernel kernel,
 	if (rc == 0 && !out)
 		rc = GPU_ERROR_INVALID_VALUE;
 	else if (rc == 0 && !k)
-		rc = GPU_ERROR_INVALID_HANDLE;
+		rc = no_kernel(kernel);
 	if (rc == 0)
 		*out = k->attributes;
 	return call_end(&c, rc);
@@ -419,15 +420,10 @@ static int params_ask(struct call *c, uint32_t kernel, struct vgpu_kernel_param 
 	struct vgpu_kernel_params_args args = { .kernel = kernel };
 	struct window_block *block;
 	struct vgpu_response rsp;
-	int rc = call_stage(c, bytes, bytes, &block);
+	int rc = call_stage_ready(c, bytes, &block);
 
 	if (rc)
 		return rc;
-	rc = call_ready(c);
-	if (rc) {
-		call_unstage(c, block);
-		return rc;
-	}
 	req.data_ptr = block->offset;
 	req.data_len = (uint32_t)bytes;
 	call_args(&req, args);
@@ -451,7 +447,7 @@ static int params_know(struct call *c, uint32_t kernel)
 	int rc;
 
 	if (!k)
-		return GPU_ERROR_INVALID_HANDLE;
+		return no_kernel(kernel);
 	if (k->params || !k->attributes.params)
 		return 0;
 	params = calloc(k->attributes.params, sizeof(*params));
@@ -514,7 +510,7 @@ int vgpu_set_kernel_attribute(struct vgpu *vgpu, vgpu_kernel kernel,
 		return rc;
 	rc = call_ready(&c);
 	if (rc == 0 && !kernel_of(&vgpu->gpu, kernel))
-		rc = GPU_ERROR_INVALID_HANDLE;
+		rc = no_kernel(kernel);
 	call_args(&req, args);
 	if (rc == 0)
 		rc = call_round_trip(&c, &req, &rsp, NULL);
@@ -540,7 +536,7 @@ int vgpu_get_occupancy(struct vgpu *vgpu, vgpu_kernel kernel, uint32_t block, si
 		return rc;
 	rc = blocks ? call_ready(&c) : GPU_ERROR_INVALID_VALUE;
 	if (rc == 0 && !kernel_of(&vgpu->gpu, kernel))
-		rc = GPU_ERROR_INVALID_HANDLE;
+		rc = no_kernel(kernel);
 	call_args(&req, args);
 	if (rc == 0)
 		rc = call_round_trip(&c, &req, &rsp, NULL);
@@ -567,12 +563,10 @@ static int launch_fill(const struct call *c, const struct launch *l, struct vgpu
 	const struct gpu_kernel *k = kernel_of(&c->vgpu->gpu, l->kernel);
 
 	if (!k)
-		return GPU_ERROR_INVALID_HANDLE;
+		return no_kernel(l->kernel);
 	if (l->param_bytes != k->attributes.param_bytes || (l->param_bytes && !l->params) ||
-	    l->dynamic_shared > UINT32_MAX)
+	    l->dynamic_shared > UINT32_MAX || (l->block.x | l->block.y | l->block.z) > UINT16_MAX)
 		return GPU_ERROR_INVALID_VALUE;
-	if ((l->block.x | l->block.y | l->block.z) > UINT16_MAX)
-		return GPU_ERROR_INVALID_CONFIGURATION;
 	args->kernel = l->kernel;
 	args->stream = l->stream;
 	args->grid[0] = l->grid.x;

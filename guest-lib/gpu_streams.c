@@ -55,7 +55,7 @@ static bool is_known_idle(const struct vgpu *vgpu, uint32_t handle)
 	const struct gpu *g = &vgpu->gpu;
 	const struct gpu_stream *s;
 
-	if (vgpu->unmarked || vgpu->pending)
+	if (vgpu->unmarked || vgpu->pending || g->capturing) /* a capture may forbid the question */
 		return false;
 	if (!handle)
 		return g->default_work <= g->default_done;
@@ -63,7 +63,8 @@ static bool is_known_idle(const struct vgpu *vgpu, uint32_t handle)
 	return s && !s->busy;
 }
 
-int gpu_synchronize(struct call *c, uint32_t kind, uint32_t handle)
+/* @kind: VGPU_SYNC_*. Where a capture forbids it the host says so, and what becomes of that. */
+static int synchronize(struct call *c, uint32_t kind, uint32_t handle)
 {
 	struct vgpu_request req = { .cmd = VGPU_CMD_SYNCHRONIZE };
 	struct vgpu_sync_args args = { .kind = kind, .handle = handle };
@@ -72,8 +73,6 @@ int gpu_synchronize(struct call *c, uint32_t kind, uint32_t handle)
 	struct vgpu_response rsp;
 	int rc;
 
-	if (kind == VGPU_SYNC_DEVICE ? g->capturing > 0 : gpu_captures(g, handle))
-		return GPU_ERROR_CAPTURE_UNSUPPORTED;
 	call_args(&req, args);
 	rc = call_round_trip(c, &req, &rsp, NULL);
 	if (rc)
@@ -85,6 +84,13 @@ int gpu_synchronize(struct call *c, uint32_t kind, uint32_t handle)
 	return 0;
 }
 
+int gpu_synchronize(struct call *c)
+{
+	if (c->vgpu->gpu.capturing)
+		return GPU_ERROR_CAPTURE_UNSUPPORTED;
+	return synchronize(c, VGPU_SYNC_DEVICE, 0);
+}
+
 int vgpu_synchronize(struct vgpu *vgpu)
 {
 	struct call c;
@@ -94,7 +100,7 @@ int vgpu_synchronize(struct vgpu *vgpu)
 		return rc;
 	rc = call_ready(&c);
 	if (rc == 0)
-		rc = gpu_synchronize(&c, VGPU_SYNC_DEVICE, 0);
+		rc = synchronize(&c, VGPU_SYNC_DEVICE, 0);
 	return call_end(&c, rc);
 }
 
@@ -139,10 +145,10 @@ int vgpu_stream_destroy(struct vgpu *vgpu, vgpu_stream stream)
 	s = handles_get(&g->streams, stream);
 	if (rc == 0 && !s)
 		rc = GPU_ERROR_INVALID_HANDLE;
-	else if (rc == 0 && s->capture)
-		rc = GPU_ERROR_CAPTURE_UNSUPPORTED;
 	if (rc)
 		return call_end(&c, rc);
+	if (s->capture == stream)
+		gpu_capture_ended(g, stream);
 	if (s->busy) {
 		g->orphan_work = g->orphan_work > s->work ? g->orphan_work : s->work;
 		g->busy--;
@@ -164,7 +170,7 @@ int vgpu_stream_synchronize(struct vgpu *vgpu, vgpu_stream stream)
 	if (rc == 0 && stream && !handles_get(&vgpu->gpu.streams, stream))
 		rc = GPU_ERROR_INVALID_HANDLE;
 	if (rc == 0)
-		rc = gpu_synchronize(&c, VGPU_SYNC_STREAM, stream);
+		rc = synchronize(&c, VGPU_SYNC_STREAM, stream);
 	return call_end(&c, rc);
 }
 
@@ -189,8 +195,6 @@ int vgpu_stream_query(struct vgpu *vgpu, vgpu_stream stream)
 	rc = call_ready(&c);
 	if (rc == 0 && stream && !handles_get(&vgpu->gpu.streams, stream))
 		rc = GPU_ERROR_INVALID_HANDLE;
-	if (rc == 0 && gpu_captures(&vgpu->gpu, stream))
-		rc = GPU_ERROR_CAPTURE_UNSUPPORTED;
 	if (rc || is_known_idle(vgpu, stream))
 		return call_end(&c, rc);
 	call_args(&req, args);
@@ -291,14 +295,9 @@ int vgpu_event_record(struct vgpu *vgpu, vgpu_event event, vgpu_stream stream)
 	return call_end(&c, call_post(&c, &req));
 }
 
-/* May the event be waited for and asked? Not while it is part of a capture. */
 static int event_is_there(const struct gpu *g, uint32_t event)
 {
-	const struct gpu_event *e = handles_get(&g->events, event);
-
-	if (!e)
-		return GPU_ERROR_INVALID_HANDLE;
-	return e->capture ? GPU_ERROR_CAPTURE_UNSUPPORTED : 0;
+	return handles_get(&g->events, event) ? 0 : GPU_ERROR_INVALID_HANDLE;
 }
 
 int vgpu_event_synchronize(struct vgpu *vgpu, vgpu_event event)
@@ -312,7 +311,7 @@ int vgpu_event_synchronize(struct vgpu *vgpu, vgpu_event event)
 	if (rc == 0)
 		rc = event_is_there(&vgpu->gpu, event);
 	if (rc == 0)
-		rc = gpu_synchronize(&c, VGPU_SYNC_EVENT, event);
+		rc = synchronize(&c, VGPU_SYNC_EVENT, event);
 	return call_end(&c, rc);
 }
 

@@ -158,6 +158,7 @@ int vgpu_open(struct vgpu **out, const struct vgpu_options *options)
 	h->log = (struct log){ o.log, o.log_opaque, o.log_level };
 	h->timeout_ms = o.timeout_ms;
 	h->spin_ns = (int64_t)(o.spin_us < 0 ? DEFAULT_SPIN_US : o.spin_us) * 1000;
+	h->spin_gives_way = o.spin_us < 0;
 	/* Polling only keeps the other side from running where both share one CPU. */
 	if (o.spin_us < 0 && sysconf(_SC_NPROCESSORS_ONLN) == 1)
 		h->spin_ns = 0;
@@ -191,6 +192,7 @@ void vgpu_close(struct vgpu *vgpu)
 	gpu_dispose(vgpu);
 	/* "Last call": whoever still is in one comes out first. */
 	pthread_mutex_lock(&vgpu->lock);
+	host_ranges_dispose(vgpu);
 	if (vgpu->transport)
 		vgpu->transport->ops->close(vgpu->transport, !vgpu->dead);
 	window_dispose(&vgpu->heap);

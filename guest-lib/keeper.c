@@ -100,9 +100,8 @@ static void bury(struct keeper *k)
 
 	pthread_mutex_lock(&k->lock);
 	k->lost = true;
-	for (uint32_t i = 0; i < VGPU_CHANNELS_MAX; i++)
-		if (k->slices[i].base)
-			mmap(k->slices[i].base, k->slices[i].bytes, prot, flags, -1, 0);
+	for (const struct mapping *m = k->mappings; m; m = m->next)
+		mmap(m->base, m->bytes, prot, flags, -1, 0);
 	mmap(regs, VGPU_REGS_BYTES, prot, flags, -1, 0);
 	memset(regs, 0xff, VGPU_REGS_BYTES);
 	pthread_cond_broadcast(&k->woken);
@@ -402,12 +401,48 @@ int keeper_wait(struct keeper *k, uint32_t seen, int64_t deadline_ns)
 	return rc ? -ETIMEDOUT : 0;
 }
 
-void keeper_mapped(struct keeper *k, uint32_t channel, void *base, uint64_t bytes)
+static void list_mapping(struct keeper *k, struct mapping *m)
+{
+	m->next = k->mappings;
+	k->mappings = m;
+}
+
+static void unlist_mapping(struct keeper *k, const struct mapping *m)
+{
+	for (struct mapping **at = &k->mappings; *at; at = &(*at)->next) {
+		if (*at == m) {
+			*at = m->next;
+			return;
+		}
+	}
+}
+
+void keeper_mapped(struct keeper *k, struct mapping *m)
 {
 	pthread_mutex_lock(&k->lock);
-	k->slices[channel].base = base;
-	k->slices[channel].bytes = bytes;
+	list_mapping(k, m);
 	pthread_mutex_unlock(&k->lock);
+}
+
+void keeper_unmapped(struct keeper *k, struct mapping *m)
+{
+	pthread_mutex_lock(&k->lock);
+	unlist_mapping(k, m);
+	pthread_mutex_unlock(&k->lock);
+}
+
+int keeper_replace(struct keeper *k, struct mapping *m, void *fresh, bool window)
+{
+	int rc;
+
+	pthread_mutex_lock(&k->lock);
+	rc = window && k->lost ? -ENODEV : mapping_replace(m, fresh);
+	if (rc == 0 && window)
+		list_mapping(k, m);
+	else if (rc == 0)
+		unlist_mapping(k, m);
+	pthread_mutex_unlock(&k->lock);
+	return rc;
 }
 
 bool keeper_lost(struct keeper *k)

@@ -39,6 +39,7 @@
 #include "file_lock.h"
 #include "fork_guard.h"
 #include "log.h"
+#include "mapping.h"
 #include "regs.h"
 
 struct keeper {
@@ -58,12 +59,9 @@ struct keeper {
 
 	pthread_mutex_t lock; /* guards the rest */
 	pthread_cond_t woken;
-	uint32_t wakes; /* interrupts taken so far */
-	bool lost;      /* the device was unplugged or unbound */
-	struct {
-		void *base;
-		uint64_t bytes;
-	} slices[VGPU_CHANNELS_MAX]; /* mapped by this process */
+	uint32_t wakes;           /* interrupts taken so far */
+	bool lost;                /* the device was unplugged or unbound */
+	struct mapping *mappings; /* of the window, in this process */
 
 	unsigned int users; /* handles; guarded by keeper.c's list lock */
 	struct keeper *next;
@@ -95,8 +93,15 @@ uint32_t keeper_wakes(struct keeper *k);
  */
 int keeper_wait(struct keeper *k, uint32_t seen, int64_t deadline_ns);
 
-/* Tell where a channel is mapped, so that it survives an unplugging; NULL: no longer. */
-void keeper_mapped(struct keeper *k, uint32_t channel, void *base, uint64_t bytes);
+/* Tell that the window is mapped at @m, so that it survives an unplugging, or no longer is. */
+void keeper_mapped(struct keeper *k, struct mapping *m);
+void keeper_unmapped(struct keeper *k, struct mapping *m);
+
+/*
+ * The same along with mapping_replace(): by @fresh, which is the window, or which is not. Returns 0
+ * or a negative errno, and then nothing has changed; -ENODEV: @fresh is of a device that was lost.
+ */
+int keeper_replace(struct keeper *k, struct mapping *m, void *fresh, bool window);
 
 bool keeper_lost(struct keeper *k);
 

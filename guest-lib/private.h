@@ -47,6 +47,7 @@ struct vgpu {
 	bool unanswered;      /* requests without a response since the last one with one */
 	int timeout_ms;       /* of a call; -1 none */
 	int64_t spin_ns;      /* 0: sleep at once */
+	bool spin_gives_way;  /* to others who want the processor: unless it was asked for */
 	uint32_t sent;        /* requests */
 	uint32_t unmarked;    /* requests since the last mark, see call.h */
 	uint32_t late;        /* responses due that nobody waits for any more */

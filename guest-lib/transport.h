@@ -17,6 +17,7 @@
 
 #include "last_error.h"
 #include "log.h"
+#include "mapping.h"
 
 struct transport;
 
@@ -49,6 +50,19 @@ struct transport_ops {
 	 * protocol? NULL: it cannot.
 	 */
 	bool (*gone)(struct transport *t);
+
+	/*
+	 * Map @m->bytes of the memory, from @offset on, a second time: to @m->base, in the place of
+	 * the program's memory there, which stays on failure. All of it is whole pages. NULL: this
+	 * transport's pages cannot be mapped twice.
+	 */
+	int (*map_at)(struct transport *t, struct mapping *m, uint64_t offset, struct cause *why);
+
+	/*
+	 * Move @memory, a mapping of as many bytes, there instead. Until that returned 0, @m
+	 * belongs to the transport.
+	 */
+	int (*unmap_at)(struct transport *t, struct mapping *m, void *memory, struct cause *why);
 
 	/* End the channel, in an orderly way if @orderly, and free @t. */
 	void (*close)(struct transport *t, bool orderly);

@@ -33,6 +33,7 @@ struct pci_transport {
 	struct fork_guarded guarded;
 	struct device device;
 	struct keeper *keeper;
+	struct mapping slice;
 	int lock_file;    /* resource0 again: its description holds the channel's byte */
 	uint32_t channel; /* NO_CHANNEL */
 	uint32_t seen;    /* interrupts at the last look at the channel's state */
@@ -152,17 +153,18 @@ static int reset_channel(struct pci_transport *p, int64_t deadline_ns, struct ca
 	return 0;
 }
 
-static int map_slice(struct pci_transport *p, struct cause *why)
+/* Map @bytes of the channel's slice, from @offset on, wherever there is room. */
+static int map_window(struct pci_transport *p, uint64_t offset, uint64_t bytes, void **out,
+		      struct cause *why)
 {
-	uint64_t bytes = p->keeper->identity.slice_bytes;
+	uint64_t slice = p->keeper->identity.slice_bytes * p->channel;
 	void *base;
 	int fd, rc;
 
 	rc = open_file(p, &fd, "resource2", why);
 	if (rc < 0)
 		return rc;
-	base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		    (off_t)(bytes * p->channel));
+	base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(slice + offset));
 	rc = errno;
 	close(fd);
 	if (base == MAP_FAILED)
@@ -170,11 +172,25 @@ static int map_slice(struct pci_transport *p, struct cause *why)
 			       "map resource2: %s%s", strerror(rc),
 			       rc == EPERM ? ": kernel lockdown (Secure Boot) forbids PCI access"
 					   : "");
-	p->base.base = base;
+	if (madvise(base, bytes, MADV_DONTFORK) < 0) {
+		because(why, VGPU_EIO, "madvise: %m");
+		munmap(base, bytes);
+		return VGPU_EIO;
+	}
+	*out = base;
+	return 0;
+}
+
+static int map_slice(struct pci_transport *p, struct cause *why)
+{
+	uint64_t bytes = p->keeper->identity.slice_bytes;
+	int rc = map_window(p, 0, bytes, &p->base.base, why);
+
+	if (rc < 0)
+		return rc;
 	p->base.bytes = bytes;
-	if (madvise(base, bytes, MADV_DONTFORK) < 0)
-		return because(why, VGPU_EIO, "madvise: %m");
-	keeper_mapped(p->keeper, p->channel, base, bytes);
+	p->slice = (struct mapping){ .base = p->base.base, .bytes = bytes };
+	keeper_mapped(p->keeper, &p->slice);
 	return 0;
 }
 
@@ -250,6 +266,29 @@ static int pci_check(struct transport *t, struct cause *why)
 	return because(why, VGPU_EDEVLOST, "channel %u: was closed by the device", p->channel);
 }
 
+static int pci_map_at(struct transport *t, struct mapping *m, uint64_t offset, struct cause *why)
+{
+	struct pci_transport *p = of(t);
+	void *again;
+	int rc = map_window(p, offset, m->bytes, &again, why);
+
+	if (rc < 0)
+		return rc;
+	rc = keeper_replace(p->keeper, m, again, true);
+	if (rc == 0)
+		return 0;
+	munmap(again, m->bytes);
+	return because(why, rc == -ENODEV ? VGPU_EDEVLOST : error_from_errno(rc),
+		       "map the window again: %s", strerror(-rc));
+}
+
+static int pci_unmap_at(struct transport *t, struct mapping *m, void *memory, struct cause *why)
+{
+	int rc = keeper_replace(of(t)->keeper, m, memory, false);
+
+	return rc ? because(why, error_from_errno(rc), "move memory: %s", strerror(-rc)) : 0;
+}
+
 static void pci_discard(struct transport *t)
 {
 	struct pci_transport *p = of(t);
@@ -274,7 +313,7 @@ static void pci_close(struct transport *t, bool orderly)
 				file_lock_drop(&k->claim);
 			}
 		}
-		keeper_mapped(k, p->channel, NULL, 0);
+		keeper_unmapped(k, &p->slice);
 	}
 	if (t->base)
 		munmap(t->base, t->bytes);
@@ -295,6 +334,8 @@ static const struct transport_ops pci_ops = {
 	.wait = pci_wait,
 	.check = pci_check,
 	.gone = pci_gone,
+	.map_at = pci_map_at,
+	.unmap_at = pci_unmap_at,
 	.close = pci_close,
 	.discard = pci_discard,
 };

@@ -338,6 +338,27 @@ static int unix_check(struct transport *t, struct cause *why)
 	return u->lost = rc;
 }
 
+static int unix_map_at(struct transport *t, struct mapping *m, uint64_t offset, struct cause *why)
+{
+	/* What has size 0 is not moved, but mapped again, and like the first not for children. */
+	void *again = mremap((uint8_t *)t->base + offset, 0, m->bytes, MREMAP_MAYMOVE);
+	int rc = again == MAP_FAILED ? -errno : mapping_replace(m, again);
+
+	if (rc == 0)
+		return 0;
+	if (again != MAP_FAILED)
+		munmap(again, m->bytes);
+	return because(why, error_from_errno(rc), "map the window again: %s", strerror(-rc));
+}
+
+static int unix_unmap_at(struct transport *t, struct mapping *m, void *memory, struct cause *why)
+{
+	int rc = mapping_replace(m, memory);
+
+	(void)t;
+	return rc ? because(why, error_from_errno(rc), "move memory: %s", strerror(-rc)) : 0;
+}
+
 /* Tell the host that this is no accident. Its worker's end, which can take long, is its own. */
 static void say_goodbye(struct unix_transport *u)
 {
@@ -375,6 +396,8 @@ static const struct transport_ops unix_ops = {
 	.notify = unix_notify,
 	.wait = unix_wait,
 	.check = unix_check,
+	.map_at = unix_map_at,
+	.unmap_at = unix_unmap_at,
 	.close = unix_close,
 	.discard = unix_discard,
 };

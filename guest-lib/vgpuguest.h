@@ -78,7 +78,8 @@ struct vgpu_options {
 	/*
 	 * How long to poll for an answer before sleeping, microseconds. 0: sleep at once.
 	 * -1, the default: 10000, and 0 where only one CPU is online. Programs that have a GPU for
-	 * themselves poll as long as it works; after 50 us other programs get the processor first.
+	 * themselves poll as long as it works; after 50 us others get the processor first, and
+	 * where one takes it the rest is sleep.
 	 */
 	int spin_us;
 
@@ -109,7 +110,8 @@ int vgpu_open(struct vgpu **out, const struct vgpu_options *options);
 
 /*
  * End the channel and free the handle; NULL is allowed. Blocks for a moment at most; on Xen until
- * the worker has let go of the shared pages, 2 s at most.
+ * the worker has let go of the shared pages, 2 s at most. Memory of the window is gone then; what
+ * vgpu_host_register() put there is private memory again, with its contents.
  */
 void vgpu_close(struct vgpu *vgpu);
 

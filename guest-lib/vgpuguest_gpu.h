@@ -95,11 +95,13 @@ int vgpu_memory_info(struct vgpu *vgpu, size_t *free_bytes, size_t *total_bytes)
 
 /*
  * Memory of the selected GPU, aligned to 256 bytes, contents undefined [cudaMalloc]. Small sizes
- * come from a pool and cost no round trip. 0 bytes: *@out is 0. cudaErrorMemoryAllocation (2).
+ * come from a pool and cost no round trip: what the pool has it gives while a stream captures, too,
+ * where CUDA refuses. 0 bytes: *@out is 0. cudaErrorMemoryAllocation (2).
  */
 int vgpu_malloc(struct vgpu *vgpu, vgpu_devptr *out, size_t bytes);
 
-/* Rows of @width bytes, *@pitch apart [cudaMallocPitch]. */
+/* Rows of @width bytes, *@pitch apart [cudaMallocPitch]. cudaErrorInvalidValue (1): more bytes than
+ * a number holds. */
 int vgpu_malloc_pitch(struct vgpu *vgpu, vgpu_devptr *out, size_t *pitch, size_t width,
 		      size_t height);
 
@@ -117,10 +119,30 @@ int vgpu_host_alloc(struct vgpu *vgpu, void **out, size_t bytes);
 int vgpu_host_free(struct vgpu *vgpu, void *ptr);
 
 /*
- * Make ordinary memory such memory [cudaHostRegister]. No transport can today: VGPU_ENOTSUP.
- * Ordinary memory can be copied all the same.
+ * Make memory of the program's such memory, where it is and with what is in it [cudaHostRegister].
+ * Pages of the window take its place, with a copy of it; while the call copies, no other thread may
+ * write there. @ptr and @bytes are whole pages of the machine's, for the host can read and write
+ * all of it from then on; the memory is private, readable and writable, and no file's nor locked
+ * (mlock), as what aligned_alloc() gives. It remains the caller's: unregister it before it is freed
+ * or mapped anew. A forked child does not have it. Where the window is slow for the processor (on
+ * `pci`, if the host's is AMD's), it is as slow.
+ *
+ * cudaErrorInvalidValue (1): not such memory; vgpu_last_error() says why.
+ * cudaErrorHostMemoryAlreadyRegistered (712): some of it is, on this handle, or is
+ * vgpu_host_alloc()'s. cudaErrorMemoryAllocation (2): the window is full, see window_bytes.
+ * VGPU_ENOMEM. VGPU_ENOTSUP: on `xen`; ordinary memory can be copied there all the same. On failure
+ * the memory is as it was.
  */
 int vgpu_host_register(struct vgpu *vgpu, void *ptr, size_t bytes);
+
+/*
+ * Private memory again, with what is in it, once all work that uses the window is done: blocks for
+ * that, and while it copies no other thread may write there [cudaHostUnregister]. @ptr: as it was
+ * registered. vgpu_close() does the same, but does not wait for work under way. When the handle is
+ * lost, the contents stay; but where the device was unplugged they are zeros.
+ * cudaErrorHostMemoryNotRegistered (713): nothing that was registered starts there. After any other
+ * failure it is still registered, unless the handle was lost meanwhile.
+ */
 int vgpu_host_unregister(struct vgpu *vgpu, void *ptr);
 
 /* Every byte [cudaMemset, cudaMemsetAsync]. The first is complete when it returns for what the
@@ -129,7 +151,8 @@ int vgpu_memset(struct vgpu *vgpu, vgpu_devptr dst, int value, size_t bytes);
 int vgpu_memset_async(struct vgpu *vgpu, vgpu_devptr dst, int value, size_t bytes,
 		      vgpu_stream stream);
 
-/* @height rows of @width bytes [cudaMemset2DAsync]. */
+/* @height rows of @width bytes [cudaMemset2DAsync]. A pitch below @width: cudaErrorInvalidValue
+ * (1), but it means nothing of a single row. */
 int vgpu_memset_2d_async(struct vgpu *vgpu, vgpu_devptr dst, size_t pitch, int value, size_t width,
 			 size_t height, vgpu_stream stream);
 
@@ -143,7 +166,8 @@ int vgpu_copy_from_device(struct vgpu *vgpu, void *dst, vgpu_devptr src, size_t 
 int vgpu_copy_on_device(struct vgpu *vgpu, vgpu_devptr dst, vgpu_devptr src, size_t bytes);
 
 /*
- * [cudaMemcpyAsync] From and to vgpu_host_alloc()'s memory they only put the work in the stream.
+ * [cudaMemcpyAsync] From and to vgpu_host_alloc()'s memory, or registered memory, they only put the
+ * work in the stream; it must lie in one piece of it, or cudaErrorInvalidValue (1).
  * With ordinary memory, as in CUDA: to the device, @src can be used again when the call returns;
  * from the device, the call returns when @dst is complete.
  */
@@ -155,7 +179,7 @@ int vgpu_copy_on_device_async(struct vgpu *vgpu, vgpu_devptr dst, vgpu_devptr sr
 			      vgpu_stream stream);
 
 /* @height rows of @width bytes [cudaMemcpy2D]. A pitch is from row to row, at least @width:
- * cudaErrorInvalidPitchValue (12). */
+ * cudaErrorInvalidPitchValue (12), and of a single row cudaErrorInvalidValue (1). */
 int vgpu_copy_2d_to_device(struct vgpu *vgpu, vgpu_devptr dst, size_t dst_pitch, const void *src,
 			   size_t src_pitch, size_t width, size_t height);
 int vgpu_copy_2d_from_device(struct vgpu *vgpu, void *dst, size_t dst_pitch, vgpu_devptr src,
@@ -187,8 +211,11 @@ int vgpu_module_unload(struct vgpu *vgpu, vgpu_module module);
 
 /*
  * By its name in the module: write it `extern "C"`, or give the mangled one [cuLibraryGetKernel].
- * The same name again gives the same number. cudaErrorSymbolNotFound (500): not in this module; of
- * the backend `cpu`: it does not know the kernel.
+ * The same name again gives the same number. cudaErrorSymbolNotFound (500): not in this module, as
+ * no kernel has an empty name; of the backend `cpu`: it does not know the kernel.
+ *
+ * Calls that take a kernel return cudaErrorInvalidDeviceFunction (98) for number 0, and
+ * cudaErrorInvalidResourceHandle (400) for one that is none, or no longer.
  */
 int vgpu_module_get_kernel(struct vgpu *vgpu, vgpu_module module, const char *name,
 			   vgpu_kernel *out);
@@ -237,7 +264,8 @@ struct vgpu_dim3 {
  * Launch [cudaLaunchKernel]. @params: the kernel's parameters packed, each at its offset and
  * alignment as a C struct of the same members has them; @param_bytes as many as the kernel has, up
  * to 32,764. They are copied. Nothing waits; up to 72 bytes of parameters go with the request
- * itself.
+ * itself. cudaErrorInvalidValue (1): a grid or block that is empty or too large, or more shared
+ * memory than the kernel may have; of @dynamic_shared CUDA itself looks at 32 bits only.
  */
 int vgpu_launch(struct vgpu *vgpu, vgpu_kernel kernel, struct vgpu_dim3 grid,
 		struct vgpu_dim3 block, size_t dynamic_shared, vgpu_stream stream,
@@ -256,7 +284,8 @@ int vgpu_launch_args(struct vgpu *vgpu, vgpu_kernel kernel, struct vgpu_dim3 gri
 /* [cudaStreamCreateWithPriority] A lower number is more urgent; 0 is usual. */
 int vgpu_stream_create(struct vgpu *vgpu, vgpu_stream *out, unsigned int flags, int priority);
 
-/* What is under way in it is finished; does not wait for that. */
+/* What is under way in it is finished; does not wait for that. If a capture began in it, that is
+ * gone, and streams that joined it are as before. */
 int vgpu_stream_destroy(struct vgpu *vgpu, vgpu_stream stream);
 int vgpu_stream_synchronize(struct vgpu *vgpu, vgpu_stream stream);
 
@@ -307,15 +336,25 @@ enum vgpu_capture_mode {
 
 /*
  * What is put into @stream from here on is recorded and not run [cudaStreamBeginCapture]. It can be
- * launches, memsets, records and waits, copies on the device and of vgpu_host_alloc()'s memory;
- * calls that wait for the stream return cudaErrorStreamCaptureUnsupported (900).
+ * launches, memsets, records and waits, copies on the device and of vgpu_host_alloc()'s or
+ * registered memory; calls that wait for the stream return cudaErrorStreamCaptureUnsupported (900).
+ *
+ * As in CUDA, some calls spoil the capture, and vgpu_capture_end() returns
+ * cudaErrorStreamCaptureInvalidated (901): to synchronize or query a stream that takes part, or all
+ * work (900), to ask or wait for an event that was recorded in it (cudaErrorCapturedEvent, 907),
+ * and to use the default stream if @stream and that wait for each other
+ * (cudaErrorStreamCaptureImplicit, 906). cudaErrorIllegalState (401): @stream captures already.
  */
 int vgpu_capture_begin(struct vgpu *vgpu, vgpu_stream stream, enum vgpu_capture_mode mode);
 
-/* The graph, ready to be launched [cudaStreamEndCapture, cudaGraphInstantiate]. */
+/*
+ * The graph, ready to be launched [cudaStreamEndCapture, cudaGraphInstantiate]. Whatever it
+ * returns, the capture that began in @stream is over. cudaErrorIllegalState (401): none is under
+ * way in it. cudaErrorStreamCaptureUnmatched (903): it joined one that began elsewhere.
+ */
 int vgpu_capture_end(struct vgpu *vgpu, vgpu_stream stream, vgpu_graph *out);
 
-/* All of it, as one message [cudaGraphLaunch]. */
+/* All of it, as one message [cudaGraphLaunch]. cudaErrorInvalidValue (1): @graph is 0. */
 int vgpu_graph_launch(struct vgpu *vgpu, vgpu_graph graph, vgpu_stream stream);
 int vgpu_graph_destroy(struct vgpu *vgpu, vgpu_graph graph);
 

@@ -14,6 +14,9 @@
 /* Who polls for longer than this waits for the GPU: others may have the processor. */
 #define YIELD_NS 50000
 
+/* A processor that is given back so late was wanted by others: who polls on takes it from them. */
+#define GAVE_WAY_NS 20000
+
 int64_t clock_now_ns(void)
 {
 	struct timespec ts;
@@ -37,6 +40,16 @@ int clock_left_ms(int64_t deadline_ns)
 	return left > 0 ? (int)left : 0;
 }
 
+/* Yield at *@now, which is brought up to date. Returns whether to poll no longer. */
+static bool gave_way(const struct vgpu *vgpu, int64_t *now)
+{
+	const int64_t before = *now;
+
+	sched_yield();
+	*now = clock_now_ns();
+	return vgpu->spin_gives_way && *now - before > GAVE_WAY_NS;
+}
+
 /* Is there something to take? Looks for spin_ns at most. */
 static bool spin(const struct vgpu *vgpu)
 {
@@ -58,8 +71,8 @@ static bool spin(const struct vgpu *vgpu)
 			end = now + vgpu->spin_ns;
 			yield = now + YIELD_NS;
 		}
-		if (now > yield)
-			sched_yield();
+		if (now > yield && gave_way(vgpu, &now))
+			break;
 	} while (now < end);
 	return false;
 }
@@ -220,8 +233,8 @@ static bool spin_for_news(struct vgpu *vgpu, int64_t *end)
 			news = __atomic_load_n(&vgpu->news, __ATOMIC_RELAXED) != seen;
 		}
 		now = clock_now_ns();
-		if (now > yield)
-			sched_yield();
+		if (now > yield && gave_way(vgpu, &now))
+			*end = now;
 	}
 	pthread_mutex_lock(&vgpu->lock);
 	return true;

@@ -15,12 +15,17 @@ void window_dispose(struct window_heap *h)
 		window_free(h, h->ends.next);
 }
 
+static uint64_t round_up(uint64_t offset, uint64_t align)
+{
+	return (offset + align - 1) / align * align;
+}
+
 /* Round up; 0 is 1. A number that is too large stays so. */
 static uint64_t aligned(uint64_t bytes)
 {
 	if (bytes > UINT64_MAX - WINDOW_ALIGN)
 		return bytes;
-	return bytes ? (bytes + WINDOW_ALIGN - 1) / WINDOW_ALIGN * WINDOW_ALIGN : WINDOW_ALIGN;
+	return bytes ? round_up(bytes, WINDOW_ALIGN) : WINDOW_ALIGN;
 }
 
 static uint64_t end_of(const struct window_heap *h, const struct window_block *b)
@@ -66,11 +71,12 @@ struct window_block *window_stage(struct window_heap *h, uint64_t want, uint64_t
 	return insert(best, end_of(h, best->prev), want < most ? want : most, false);
 }
 
-/* The largest piece between @from and the end that only the program's blocks divide. */
-static uint64_t room_without_library(const struct window_heap *h, uint64_t from)
+/* The largest piece between @from and the end that only the program's blocks divide, if they all
+ * start at multiples of @align. */
+static uint64_t room_without_library(const struct window_heap *h, uint64_t from, uint64_t align)
 {
 	const struct window_block *b = &h->ends;
-	uint64_t start = from, most = 0;
+	uint64_t start = round_up(from, align), most = 0;
 
 	do {
 		b = b->next;
@@ -79,14 +85,14 @@ static uint64_t room_without_library(const struct window_heap *h, uint64_t from)
 		if (b->offset > start && b->offset - start > most)
 			most = b->offset - start;
 		if (end_of(h, b) > start)
-			start = end_of(h, b);
+			start = round_up(end_of(h, b), align);
 	} while (b != &h->ends);
 	return most;
 }
 
 bool window_could_stage(const struct window_heap *h, uint64_t bytes)
 {
-	return aligned(bytes) <= room_without_library(h, 0);
+	return aligned(bytes) <= room_without_library(h, 0, WINDOW_ALIGN);
 }
 
 static uint64_t lowest_of_program(const struct window_heap *h)
@@ -94,23 +100,26 @@ static uint64_t lowest_of_program(const struct window_heap *h)
 	return aligned(h->bytes / 4);
 }
 
-bool window_could_alloc(const struct window_heap *h, uint64_t bytes)
+bool window_could_alloc(const struct window_heap *h, uint64_t bytes, uint64_t align)
 {
-	return aligned(bytes) <= room_without_library(h, lowest_of_program(h));
+	return aligned(bytes) <= room_without_library(h, lowest_of_program(h), align);
 }
 
-struct window_block *window_alloc(struct window_heap *h, uint64_t bytes)
+struct window_block *window_alloc(struct window_heap *h, uint64_t bytes, uint64_t align)
 {
 	struct window_block *next = &h->ends;
-	uint64_t start;
+	uint64_t start, at;
 
 	bytes = aligned(bytes);
 	do { /* each gap, from the highest */
 		start = end_of(h, next->prev);
 		if (start < lowest_of_program(h))
 			start = lowest_of_program(h);
-		if (next->offset >= start && next->offset - start >= bytes)
-			return insert(next, next->offset - bytes, bytes, true);
+		if (next->offset >= bytes) {
+			at = (next->offset - bytes) / align * align;
+			if (at >= start)
+				return insert(next, at, bytes, true);
+		}
 		next = next->prev;
 	} while (next != &h->ends);
 	return NULL;

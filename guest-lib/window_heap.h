@@ -39,9 +39,12 @@ struct window_block *window_stage(struct window_heap *h, uint64_t want, uint64_t
 /* Would window_stage() find @bytes if the library held nothing? */
 bool window_could_stage(const struct window_heap *h, uint64_t bytes);
 
-/* For the program. NULL: not now; window_could_alloc() tells whether it is the library's fault. */
-struct window_block *window_alloc(struct window_heap *h, uint64_t bytes);
-bool window_could_alloc(const struct window_heap *h, uint64_t bytes);
+/*
+ * For the program, at a multiple of @align in the window, which is one of WINDOW_ALIGN.
+ * NULL: not now; window_could_alloc() tells whether it is the library's fault.
+ */
+struct window_block *window_alloc(struct window_heap *h, uint64_t bytes, uint64_t align);
+bool window_could_alloc(const struct window_heap *h, uint64_t bytes, uint64_t align);
 
 /* The program's block that starts there, or NULL. */
 struct window_block *window_find(struct window_heap *h, uint64_t offset);

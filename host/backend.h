@@ -149,6 +149,7 @@ struct backend_ops {
 			     struct backend_stream **out);
 	void (*stream_destroy)(struct backend *b, struct backend_stream *s);
 	int (*stream_wait)(struct backend *b, struct backend_stream *s, struct backend_event *e);
+	/* Where captures forbid it, they are spoiled: capture_end() returns 901. */
 	int (*stream_query)(struct backend *b, struct backend_stream *s);
 	int (*event_create)(struct backend *b, uint32_t flags, struct backend_event **out);
 	void (*event_destroy)(struct backend *b, struct backend_event *e);
@@ -163,8 +164,9 @@ struct backend_ops {
 	 * A fence of what was handed to the GPU until now: in a stream (@kind VGPU_SYNC_STREAM,
 	 * @object may be NULL), the device, or behind an event. fence_mark() is called once, before
 	 * the next request runs, if it is not done by then: the fence must not wait for what comes
-	 * later. fence_done() returns VGPU_EBUSY while it is not done; any other answer is final
-	 * and has freed it. fence_drop() forgets it.
+	 * later. Where captures forbid it fence() refuses, and does them no harm. fence_done()
+	 * returns VGPU_EBUSY while it is not done; any other answer is final and has freed it.
+	 * fence_drop() forgets it.
 	 */
 	int (*fence)(struct backend *b, uint32_t kind, void *object, struct backend_fence **out);
 	int (*fence_mark)(struct backend *b, struct backend_fence *f);
@@ -178,7 +180,7 @@ struct backend_ops {
 	int (*hold)(struct backend *b, struct backend_stream *s, uint32_t number);
 	void (*release)(struct backend *b, uint32_t number);
 
-	/* ---- graphs ---- */
+	/* ---- graphs: the backend says which streams can begin and end a capture ---- */
 
 	int (*capture_begin)(struct backend *b, struct backend_stream *s, uint32_t mode);
 	int (*capture_end)(struct backend *b, struct backend_stream *s, struct backend_graph **out);

@@ -18,7 +18,6 @@
 enum cpu_error {
 	CPU_INVALID_VALUE = 1,
 	CPU_OUT_OF_MEMORY = 2,
-	CPU_INVALID_CONFIGURATION = 9,
 	CPU_INVALID_DEVICE = 101,
 	CPU_INVALID_HANDLE = 400,
 	CPU_ILLEGAL_STATE = 401,
@@ -26,6 +25,7 @@ enum cpu_error {
 	CPU_NOT_READY = 600,
 	CPU_ILLEGAL_ADDRESS = 700,
 	CPU_CAPTURE_UNSUPPORTED = 900,
+	CPU_CAPTURE_INVALIDATED = 901,
 	CPU_CAPTURE_MERGE = 902,
 	CPU_CAPTURE_UNMATCHED = 903,
 	CPU_CAPTURE_ISOLATION = 905,
@@ -109,6 +109,7 @@ struct backend_graph {
 	LIST_ENTRY(backend_graph) link; /* while it is being captured */
 	uint64_t number;
 	struct backend_stream *origin;
+	bool spoiled; /* by a call that it forbids: nothing will come of it */
 	struct cpu_ops ops;
 };
 
@@ -180,6 +181,10 @@ int cpu_capture_end(struct backend *b, struct backend_stream *s, struct backend_
 int cpu_graph_launch(struct backend *b, struct backend_graph *g, struct backend_stream *s);
 void cpu_graph_destroy(struct backend *b, struct backend_graph *g);
 struct backend_graph *cpu_capture_find(struct backend *b, uint64_t number);
+/* Spoil the captures that forbade something in @s, and return @rc. */
+int cpu_capture_refuse(struct backend *b, const struct backend_stream *s, int rc);
+/* The same for what was asked of an event that is part of a capture. */
+int cpu_capture_refuse_event(struct backend *b, const struct backend_event *e);
 
 /* backend_cpu_memory.c */
 int cpu_alloc(struct backend *b, uint64_t bytes, uint64_t *address);

@@ -41,6 +41,25 @@ struct backend_graph *cpu_capture_find(struct backend *b, uint64_t number)
 	return NULL;
 }
 
+int cpu_capture_refuse(struct backend *b, const struct backend_stream *s, int rc)
+{
+	struct backend_graph *g;
+
+	LIST_FOREACH(g, &b->captures, link)
+		if (s == &b->default_stream ? !g->origin->non_blocking : s->capture == g)
+			g->spoiled = true;
+	return rc;
+}
+
+int cpu_capture_refuse_event(struct backend *b, const struct backend_event *e)
+{
+	struct backend_graph *g = cpu_capture_find(b, e->capture);
+
+	if (g)
+		g->spoiled = true;
+	return CPU_CAPTURED_EVENT;
+}
+
 int cpu_capture_end(struct backend *b, struct backend_stream *s, struct backend_graph **out)
 {
 	struct backend_graph *g = s ? s->capture : NULL;
@@ -55,9 +74,9 @@ int cpu_capture_end(struct backend *b, struct backend_stream *s, struct backend_
 			other->capture = NULL;
 	LIST_REMOVE(g, link);
 	g->origin = NULL;
-	if (b->fault) {
+	if (b->fault || g->spoiled) {
 		cpu_graph_destroy(b, g);
-		return b->fault;
+		return b->fault ? b->fault : CPU_CAPTURE_INVALIDATED;
 	}
 	*out = g;
 	return 0;

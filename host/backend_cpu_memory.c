@@ -151,8 +151,8 @@ int cpu_read(struct backend *b, struct backend_stream *s, uint64_t src, void *ou
 	struct backend_fence *done;
 	int rc = cpu_fence(b, VGPU_SYNC_STREAM, s, &done);
 
-	if (rc)
-		return rc;
+	if (rc) /* CUDA makes no difference here between a stream that captures and the default */
+		return rc == CPU_CAPTURE_IMPLICIT ? CPU_CAPTURE_UNSUPPORTED : rc;
 	cpu_wait(b, done);
 	cpu_point_put(done);
 	if (b->fault)

@@ -116,7 +116,8 @@ static bool fits(const struct backend_launch *l)
 {
 	const uint64_t threads = (uint64_t)l->block[0] * l->block[1] * l->block[2];
 
-	return threads <= CPU_THREADS_PER_BLOCK && l->block[2] <= CPU_BLOCK_Z_MAX &&
+	return threads && l->grid[0] && l->grid[1] && l->grid[2] &&
+	       threads <= CPU_THREADS_PER_BLOCK && l->block[2] <= CPU_BLOCK_Z_MAX &&
 	       l->grid[0] <= CPU_GRID_X_MAX && l->grid[1] <= CPU_GRID_YZ_MAX &&
 	       l->grid[2] <= CPU_GRID_YZ_MAX;
 }
@@ -133,9 +134,7 @@ int cpu_launch(struct backend *b, struct backend_stream *s, struct backend_kerne
 		.bytes = l->param_bytes,
 	};
 
-	if (!fits(l))
-		return CPU_INVALID_CONFIGURATION;
-	if (l->dynamic_shared > k->dynamic_shared_max)
+	if (!fits(l) || l->dynamic_shared > k->dynamic_shared_max)
 		return CPU_INVALID_VALUE;
 	return cpu_submit(b, &op);
 }

@@ -223,8 +223,11 @@ static int keep(struct backend *b, const struct cpu_op *op)
 
 static int capture(struct backend_graph *g, const struct cpu_op *op)
 {
-	struct cpu_op *copy = cpu_op_copy(op);
+	struct cpu_op *copy;
 
+	if (g->spoiled)
+		return CPU_CAPTURE_INVALIDATED;
+	copy = cpu_op_copy(op);
 	if (!copy)
 		return VGPU_ENOMEM;
 	TAILQ_INSERT_TAIL(&g->ops, copy, link);
@@ -258,7 +261,7 @@ int cpu_submit(struct backend *b, const struct cpu_op *op)
 	if (op->stream && op->stream->capture)
 		return capture(op->stream->capture, op);
 	if (op->stream == &b->default_stream && implies_capture(b))
-		return CPU_CAPTURE_IMPLICIT;
+		return cpu_capture_refuse(b, op->stream, CPU_CAPTURE_IMPLICIT);
 	if (!TAILQ_EMPTY(&b->kept) || has_to_wait(b, &now))
 		return keep(b, op);
 	execute(b, op);

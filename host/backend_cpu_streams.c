@@ -41,10 +41,12 @@ static int join(struct backend *b, struct backend_stream *s, struct backend_even
 
 	if (!g)
 		return CPU_CAPTURED_EVENT;
+	if (g->spoiled)
+		return CPU_CAPTURE_INVALIDATED;
 	if (s == &b->default_stream)
-		return CPU_CAPTURE_IMPLICIT;
+		return cpu_capture_refuse(b, s, CPU_CAPTURE_IMPLICIT);
 	if (s->capture && s->capture != g)
-		return CPU_CAPTURE_MERGE;
+		return cpu_capture_refuse(b, s, CPU_CAPTURE_MERGE);
 	s->capture = g;
 	return 0;
 }
@@ -59,7 +61,7 @@ int cpu_stream_wait(struct backend *b, struct backend_stream *stream, struct bac
 	if (e->capture)
 		return join(b, s, e);
 	if (s->capture)
-		return CPU_CAPTURE_ISOLATION;
+		return cpu_capture_refuse(b, s, CPU_CAPTURE_ISOLATION);
 	return e->point && !e->point->done ? cpu_submit(b, &op) : 0;
 }
 
@@ -84,11 +86,15 @@ static int point_behind(struct backend *b, struct backend_stream *s, struct back
 	return rc;
 }
 
-int cpu_stream_query(struct backend *b, struct backend_stream *s)
+int cpu_stream_query(struct backend *b, struct backend_stream *stream)
 {
+	struct backend_stream *s = cpu_stream(b, stream);
 	struct backend_fence *point;
-	int rc = point_behind(b, cpu_stream(b, s), &point);
+	int rc = cpu_may_wait(b, s);
 
+	if (rc)
+		return cpu_capture_refuse(b, s, rc);
+	rc = point_behind(b, s, &point);
 	if (rc)
 		return rc;
 	cpu_progress(b);
@@ -125,6 +131,8 @@ int cpu_event_record(struct backend *b, struct backend_event *e, struct backend_
 	int rc;
 
 	if (s->capture) {
+		if (s->capture->spoiled)
+			return CPU_CAPTURE_INVALIDATED;
 		e->capture = s->capture->number;
 		return 0;
 	}
@@ -145,7 +153,7 @@ int cpu_event_record(struct backend *b, struct backend_event *e, struct backend_
 int cpu_event_query(struct backend *b, struct backend_event *e)
 {
 	if (e->capture)
-		return CPU_CAPTURED_EVENT;
+		return cpu_capture_refuse_event(b, e);
 	cpu_progress(b);
 	if (b->fault)
 		return b->fault;
@@ -158,6 +166,8 @@ int cpu_event_elapsed(struct backend *b, struct backend_event *start, struct bac
 	cpu_progress(b);
 	if (b->fault)
 		return b->fault;
+	if (start->capture || stop->capture)
+		return cpu_capture_refuse_event(b, start->capture ? start : stop);
 	if (!start->timing || !stop->timing || !start->point || !stop->point)
 		return CPU_INVALID_HANDLE;
 	if (!start->point->done || !stop->point->done)
@@ -166,10 +176,10 @@ int cpu_event_elapsed(struct backend *b, struct backend_event *start, struct bac
 	return 0;
 }
 
-static int event_fence(struct backend_event *e, struct backend_fence **out)
+static int event_fence(struct backend *b, struct backend_event *e, struct backend_fence **out)
 {
 	if (e->capture)
-		return CPU_CAPTURED_EVENT;
+		return cpu_capture_refuse_event(b, e);
 	if (e->point) {
 		e->point->refs++;
 		*out = e->point;
@@ -188,7 +198,7 @@ int cpu_fence(struct backend *b, uint32_t kind, void *object, struct backend_fen
 		return b->fault;
 	switch (kind) {
 	case VGPU_SYNC_EVENT:
-		return event_fence(object, out);
+		return event_fence(b, object, out);
 	case VGPU_SYNC_STREAM:
 		return point_behind(b, cpu_stream(b, object), out);
 	default:

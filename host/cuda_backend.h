@@ -88,14 +88,10 @@ struct backend_stream {
 	bool capturing;
 };
 LIST_HEAD(cuda_streams, backend_stream);
-LIST_HEAD(cuda_fences, backend_fence);
 
 struct cuda_device {
-	int ordinal; /* CUDA's number; ours is the place in backend.devices, 0 the one opened */
-	bool used;   /* it has a context */
-	uint32_t threads_max; /* launch limits */
-	uint32_t block_max[3];
-	uint32_t grid_max[3];
+	int ordinal;    /* CUDA's number; ours is the place in backend.devices, 0 the one opened */
+	bool used;      /* it has a context */
 	uint32_t peers; /* bit n: its access to device n was asked for */
 	struct cuda_event *events;
 };
@@ -149,6 +145,24 @@ struct cuda_holds {
 	uint32_t under_way;
 };
 
+/* cuda_fences.c: words that streams write when they come to them, a line of the cache each. */
+#define CUDA_WORDS 64u
+
+struct cuda_word {
+	uint32_t round;
+	uint32_t unused[15];
+};
+
+struct cuda_fences {
+	LIST_HEAD(, backend_fence) list; /* those that have a word, or are not marked */
+	struct backend_fence *free;
+	struct cuda_word *words;     /* pinned */
+	CUdeviceptr address;         /* the same for the GPU */
+	uint32_t rounds[CUDA_WORDS]; /* the last that each was to be written */
+	bool used[CUDA_WORDS];       /* by a fence */
+	uint32_t next;
+};
+
 struct backend {
 	struct cuda_device devices[CUDA_DEVICES_MAX];
 	uint32_t device_count;
@@ -162,8 +176,7 @@ struct backend {
 	struct cuda_streams streams;
 	struct cuda_streams leaving; /* destroyed, but not done */
 	uint32_t leaving_count;
-	struct cuda_fences unmarked;
-	struct backend_fence *fences; /* free ones */
+	struct cuda_fences fences;
 
 	struct cuda_window window;
 	struct cuda_staging staging;
@@ -270,6 +283,7 @@ int cuda_event_elapsed(struct backend *b, struct backend_event *start, struct ba
 		       float *ms);
 
 /* cuda_fences.c */
+int cuda_fences_init(struct backend *b);
 void cuda_fences_dispose(struct backend *b);
 /* @s goes: fences of it get along without from here on. */
 void cuda_fences_leave(struct backend *b, struct backend_stream *s);

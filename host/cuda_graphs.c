@@ -44,10 +44,11 @@ int cuda_capture_end(struct backend *b, struct backend_stream *s, struct backend
 
 	if (rc)
 		return rc;
-	if (!s || !s->capturing)
+	if (!s) /* as CUDA says of the default stream */
 		return cudaErrorIllegalState;
 	rc = cuda_result(cudaStreamEndCapture(s->handle, &graph));
-	cuda_capture_left(b, s);
+	if (s->capturing)
+		cuda_capture_left(b, s);
 	if (rc)
 		return rc;
 	g = calloc(1, sizeof(*g));

@@ -239,18 +239,6 @@ int cuda_occupancy(struct backend *b, struct backend_kernel *k, uint32_t block,
 	return rc;
 }
 
-/* The driver calls all that it does not like an invalid value; the runtime is more exact. */
-static int launch_error(const struct cuda_device *d, const struct backend_launch *l)
-{
-	uint64_t threads = (uint64_t)l->block[0] * l->block[1] * l->block[2];
-
-	for (int i = 0; i < 3; i++)
-		if (l->grid[i] == 0 || l->grid[i] > d->grid_max[i] || l->block[i] == 0 ||
-		    l->block[i] > d->block_max[i])
-			return cudaErrorInvalidConfiguration;
-	return threads > d->threads_max ? cudaErrorInvalidConfiguration : cudaErrorInvalidValue;
-}
-
 int cuda_launch(struct backend *b, struct backend_stream *s, struct backend_kernel *k,
 		const struct backend_launch *l)
 {
@@ -265,10 +253,7 @@ int cuda_launch(struct backend *b, struct backend_stream *s, struct backend_kern
 		return rc;
 	if (bytes != k->param_bytes)
 		return cudaErrorInvalidValue;
-	rc = cuda_driver.cuLaunchKernel(f, l->grid[0], l->grid[1], l->grid[2], l->block[0],
-					l->block[1], l->block[2], l->dynamic_shared,
-					cuda_stream_handle(s), NULL, bytes ? extra : NULL);
-	if (__builtin_expect(rc == CUDA_ERROR_INVALID_VALUE, 0))
-		return launch_error(&b->devices[device], l);
-	return rc;
+	return cuda_driver.cuLaunchKernel(f, l->grid[0], l->grid[1], l->grid[2], l->block[0],
+					  l->block[1], l->block[2], l->dynamic_shared,
+					  cuda_stream_handle(s), NULL, bytes ? extra : NULL);
 }

@@ -107,13 +107,31 @@ int cuda_stream_create(struct backend *b, uint32_t flags, int32_t priority,
 	return 0;
 }
 
+/* Streams that joined it are free again. */
+static void drop_capture(struct backend *b, struct backend_stream *s)
+{
+	cudaGraph_t graph = NULL;
+
+	if (cuda_stream_use(b, s) == 0 &&
+	    cuda_result(cudaStreamEndCapture(s->handle, &graph)) == cudaSuccess)
+		cudaGraphDestroy(graph);
+	cuda_capture_left(b, s);
+}
+
+/* A stream that captures is not asked: that would spoil a capture which it has joined. */
+static bool is_busy(const struct backend *b, const struct backend_stream *s)
+{
+	return !(b->captures && cuda_stream_captures(b, s)) &&
+	       cuda_driver.cuStreamQuery(s->handle) == CUDA_ERROR_NOT_READY;
+}
+
 /* What is under way in it still counts as the device's, so it stays until that is done. */
 void cuda_stream_destroy(struct backend *b, struct backend_stream *s)
 {
 	cuda_fences_leave(b, s);
 	if (s->capturing)
-		cuda_capture_left(b, s);
-	else if (cuda_driver.cuStreamQuery(s->handle) == CUDA_ERROR_NOT_READY) {
+		drop_capture(b, s);
+	if (is_busy(b, s)) {
 		LIST_REMOVE(s, link);
 		LIST_INSERT_HEAD(&b->leaving, s, link);
 		b->leaving_count++;

@@ -127,13 +127,6 @@ static int start_device(struct backend *b, uint32_t device)
 	b->current = device;
 	b->used_count++;
 	d->used = true;
-	d->threads_max = attribute(d->ordinal, cudaDevAttrMaxThreadsPerBlock);
-	d->block_max[0] = attribute(d->ordinal, cudaDevAttrMaxBlockDimX);
-	d->block_max[1] = attribute(d->ordinal, cudaDevAttrMaxBlockDimY);
-	d->block_max[2] = attribute(d->ordinal, cudaDevAttrMaxBlockDimZ);
-	d->grid_max[0] = attribute(d->ordinal, cudaDevAttrMaxGridDimX);
-	d->grid_max[1] = attribute(d->ordinal, cudaDevAttrMaxGridDimY);
-	d->grid_max[2] = attribute(d->ordinal, cudaDevAttrMaxGridDimZ);
 	return 0;
 }
 
@@ -235,8 +228,8 @@ static void cuda_close(struct backend *b)
 	if (!b)
 		return;
 	cuda_device_use(b, 0);
-	cuda_fences_dispose(b);
 	cuda_streams_dispose(b);
+	cuda_fences_dispose(b);
 	cuda_memory_dispose(b);
 	cuda_events_dispose(b);
 	cuda_adder_dispose(b);
@@ -275,6 +268,8 @@ static int bring_up(struct backend *b, struct backend_info *info, const char **w
 	rc = cuda_memory_init(b);
 	if (rc == cudaSuccess)
 		rc = cuda_streams_init(b);
+	if (rc == cudaSuccess)
+		rc = cuda_fences_init(b);
 	if (rc == cudaSuccess)
 		rc = keep_clear_of_captures();
 	if (rc != cudaSuccess)

@@ -27,13 +27,11 @@
 /* CUDA's numbers (driver_types.h, enum cudaError) that the checks here answer with. */
 enum gpu_error {
 	GPU_INVALID_VALUE = 1,
-	GPU_INVALID_CONFIGURATION = 9,
 	GPU_INVALID_PITCH = 12,
+	GPU_INVALID_FUNCTION = 98,
 	GPU_INVALID_HANDLE = 400,
-	GPU_ILLEGAL_STATE = 401,
 	GPU_NOT_READY = 600,
 	GPU_CAPTURE_UNSUPPORTED = 900, /* the first of those about captures */
-	GPU_CAPTURE_UNMATCHED = 903,
 	GPU_CAPTURE_LAST = 908,
 };
 
@@ -200,6 +198,17 @@ static inline struct gpu_stream *gpu_stream_find(struct gpu *g, uint32_t handle)
 	return handle ? handles_find(&g->streams, handle) : &g->default_stream;
 }
 
+/* Of a kernel and a graph that are not there; 0 is CUDA's NULL. */
+static inline int gpu_no_kernel(uint32_t handle)
+{
+	return handle ? GPU_INVALID_HANDLE : GPU_INVALID_FUNCTION;
+}
+
+static inline int gpu_no_graph(uint32_t handle)
+{
+	return handle ? GPU_INVALID_HANDLE : GPU_INVALID_VALUE;
+}
+
 /* Can one more be pending? */
 int gpu_pending_reserve(struct gpu *g);
 
@@ -207,6 +216,15 @@ int gpu_pending_reserve(struct gpu *g);
  * not. After gpu_pending_reserve(). */
 int gpu_defer(struct gpu *g, const struct pending *p, uint32_t kind, void *object);
 int gpu_defer_fence(struct gpu *g, const struct pending *p);
+
+/* The capture that began in @origin is over for all streams and events of it. */
+void gpu_capture_forget(struct gpu *g, struct gpu_stream *origin);
+
+/*
+ * A fence of these came to @rc, which is returned. If captures forbid it, they are spoiled, as CUDA
+ * does for a wait that it refuses.
+ */
+int gpu_capture_spoil(struct gpu *g, uint32_t kind, struct backend_stream *stream, int rc);
 
 /* Free or unload once no host function is under way: at once if none is. Reserve first. */
 int gpu_postpone_reserve(struct gpu *g);

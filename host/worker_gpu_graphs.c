@@ -2,6 +2,7 @@
 /*
  * Captures and graphs. A capture begins in one stream, and streams that wait for an event of it
  * join it. Here it is only followed which streams those are: they can have no fences meanwhile.
+ * What a capture allows, and what spoils it, the backend says.
  */
 #include "worker_gpu.h"
 
@@ -22,8 +23,6 @@ int gpu_capture_begin(struct gpu *g, const struct vgpu_request *req, struct vgpu
 	s = gpu_stream_find(g, args.stream);
 	if (!s)
 		return GPU_INVALID_HANDLE;
-	if (!s->object || s->capture)
-		return GPU_CAPTURE_UNSUPPORTED;
 	gpu_mark_last(g, s);
 	gpu_mark_last(g, &g->default_stream);
 	rc = g->ops->capture_begin(g->backend, s->object, args.mode);
@@ -37,8 +36,7 @@ int gpu_capture_begin(struct gpu *g, const struct vgpu_request *req, struct vgpu
 	return 0;
 }
 
-/* Whatever came of it, it is over for all streams of it. */
-static void forget_capture(struct gpu *g, struct gpu_stream *origin)
+void gpu_capture_forget(struct gpu *g, struct gpu_stream *origin)
 {
 	const uint32_t capture = origin->capture;
 
@@ -58,6 +56,21 @@ static void forget_capture(struct gpu *g, struct gpu_stream *origin)
 	g->captures -= !origin->non_blocking;
 }
 
+int gpu_capture_spoil(struct gpu *g, uint32_t kind, struct backend_stream *stream, int rc)
+{
+	if (rc < GPU_CAPTURE_UNSUPPORTED || rc > GPU_CAPTURE_LAST || kind == VGPU_SYNC_EVENT)
+		return rc;
+	if (kind == VGPU_SYNC_STREAM)
+		g->ops->stream_query(g->backend, stream);
+	for (uint32_t i = 0; kind == VGPU_SYNC_DEVICE && i < g->streams.count; i++) {
+		struct gpu_stream *s = g->streams.places[i].object;
+
+		if (s && s->captures)
+			g->ops->stream_query(g->backend, s->object);
+	}
+	return rc;
+}
+
 int gpu_capture_end(struct gpu *g, const struct vgpu_request *req, struct vgpu_response *rsp)
 {
 	struct backend_graph *graph;
@@ -70,12 +83,11 @@ int gpu_capture_end(struct gpu *g, const struct vgpu_request *req, struct vgpu_r
 	s = gpu_stream_find(g, args.stream);
 	if (!s)
 		return GPU_INVALID_HANDLE;
-	if (!s->captures)
-		return s->capture ? GPU_CAPTURE_UNMATCHED : GPU_ILLEGAL_STATE;
 	/* Without a place for it the capture ends all the same. */
 	reserved = handles_reserve(&g->graphs, args.graph);
 	rc = g->ops->capture_end(g->backend, s->object, &graph);
-	forget_capture(g, s);
+	if (s->captures)
+		gpu_capture_forget(g, s);
 	if (rc)
 		return rc;
 	if (reserved)
@@ -95,7 +107,9 @@ int gpu_graph_launch(struct gpu *g, const struct vgpu_request *req, struct vgpu_
 	memcpy(&args, req->args, sizeof(args));
 	graph = handles_find(&g->graphs, args.graph);
 	s = gpu_stream_find(g, args.stream);
-	if (!graph || !s)
+	if (!graph)
+		return gpu_no_graph(args.graph);
+	if (!s)
 		return GPU_INVALID_HANDLE;
 	return gpu_handed_over(g, s, g->ops->graph_launch(g->backend, graph, s->object));
 }
@@ -111,7 +125,7 @@ int gpu_graph_destroy(struct gpu *g, const struct vgpu_request *req, struct vgpu
 		return VGPU_EINVAL;
 	graph = handles_take(&g->graphs, args.graph);
 	if (!graph)
-		return GPU_INVALID_HANDLE;
+		return gpu_no_graph(args.graph);
 	g->ops->graph_destroy(g->backend, graph);
 	return 0;
 }

@@ -144,8 +144,8 @@ int gpu_memset(struct gpu *g, const struct vgpu_request *req, struct vgpu_respon
 	if (!checked_mul(args.width, args.element, &bytes))
 		return GPU_INVALID_VALUE;
 	rc = check_device(g, &args.dst, args.pitch, bytes, args.height);
-	if (rc)
-		return rc;
+	if (rc) /* a pitch is named in copies only, as in CUDA */
+		return rc == GPU_INVALID_PITCH ? GPU_INVALID_VALUE : rc;
 	m = (struct backend_memset){ args.dst,    args.pitch, args.width,
 				     args.height, args.value, args.element };
 	return gpu_handed_over(g, s, g->ops->memset(g->backend, s->object, &m));
@@ -188,7 +188,7 @@ int gpu_copy(struct gpu *g, const struct vgpu_request *req, struct vgpu_response
 	if (!s)
 		return GPU_INVALID_HANDLE;
 	if (answered && s->capture)
-		return GPU_CAPTURE_UNSUPPORTED;
+		return gpu_capture_spoil(g, VGPU_SYNC_STREAM, s->object, GPU_CAPTURE_UNSUPPORTED);
 	rc = answered ? gpu_pending_reserve(g) : 0;
 	if (rc == 0)
 		rc = gpu_handed_over(g, s, g->ops->copy(g->backend, s->object, &c));
@@ -245,9 +245,11 @@ int gpu_read(struct gpu *g, const struct vgpu_request *req, struct vgpu_response
 	if (!allocations_have(&g->memory, p.read.src, p.read.bytes))
 		return GPU_INVALID_VALUE;
 	if (s->capture)
-		return GPU_CAPTURE_UNSUPPORTED;
-	if (!g->host_funcs_active)
-		return g->ops->read(g->backend, s->object, p.read.src, rsp->data, p.read.bytes);
+		return gpu_capture_spoil(g, VGPU_SYNC_STREAM, s->object, GPU_CAPTURE_UNSUPPORTED);
+	if (!g->host_funcs_active) {
+		rc = g->ops->read(g->backend, s->object, p.read.src, rsp->data, p.read.bytes);
+		return rc ? gpu_capture_spoil(g, VGPU_SYNC_STREAM, s->object, rc) : 0;
+	}
 	if (!g->reader) {
 		rc = g->ops->stream_create(g->backend, VGPU_STREAM_NON_BLOCKING, 0, &g->reader);
 		if (rc)

@@ -227,7 +227,7 @@ int gpu_kernel_params(struct gpu *g, const struct vgpu_request *req, struct vgpu
 		return VGPU_EINVAL;
 	k = handles_find(&g->kernels, args.kernel);
 	if (!k)
-		return GPU_INVALID_HANDLE;
+		return gpu_no_kernel(args.kernel);
 	if (n > k->params)
 		n = k->params;
 	for (uint32_t i = 0; i < n; i++) {
@@ -255,7 +255,7 @@ int gpu_kernel_set(struct gpu *g, const struct vgpu_request *req, struct vgpu_re
 		return GPU_INVALID_VALUE;
 	k = handles_find(&g->kernels, args.kernel);
 	if (!k)
-		return GPU_INVALID_HANDLE;
+		return gpu_no_kernel(args.kernel);
 	return g->ops->kernel_set(g->backend, k->object, args.attribute, args.value);
 }
 
@@ -269,7 +269,7 @@ int gpu_occupancy(struct gpu *g, const struct vgpu_request *req, struct vgpu_res
 	memcpy(&args, req->args, sizeof(args));
 	k = handles_find(&g->kernels, args.kernel);
 	if (!k)
-		return GPU_INVALID_HANDLE;
+		return gpu_no_kernel(args.kernel);
 	if (!args.block)
 		return GPU_INVALID_VALUE;
 	rc = g->ops->occupancy(g->backend, k->object, args.block, args.dynamic_shared,
@@ -293,11 +293,6 @@ static int read_params(struct gpu *g, const struct vgpu_request *req, const void
 	return 0;
 }
 
-static bool any_zero(const uint32_t v[3])
-{
-	return !v[0] || !v[1] || !v[2];
-}
-
 int gpu_launch(struct gpu *g, const struct vgpu_request *req, struct vgpu_response *rsp)
 {
 	_Alignas(8) struct vgpu_launch_args args;
@@ -313,7 +308,9 @@ int gpu_launch(struct gpu *g, const struct vgpu_request *req, struct vgpu_respon
 		return VGPU_EINVAL;
 	k = handles_find(&g->kernels, args.kernel);
 	s = gpu_stream_find(g, args.stream);
-	if (!k || !s)
+	if (!k)
+		return gpu_no_kernel(args.kernel);
+	if (!s)
 		return GPU_INVALID_HANDLE;
 	l = (struct backend_launch){
 		.grid = { args.grid[0], args.grid[1], args.grid[2] },
@@ -324,8 +321,6 @@ int gpu_launch(struct gpu *g, const struct vgpu_request *req, struct vgpu_respon
 	};
 	if (l.param_bytes != k->param_bytes)
 		return VGPU_EINVAL;
-	if (any_zero(l.grid) || any_zero(l.block))
-		return GPU_INVALID_CONFIGURATION;
 	if (req->data_len) {
 		rc = read_params(g, req, &l.params);
 		if (rc)

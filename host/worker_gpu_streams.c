@@ -45,8 +45,8 @@ int gpu_stream_destroy(struct gpu *g, const struct vgpu_request *req, struct vgp
 	s = handles_find(&g->streams, args.stream);
 	if (!s)
 		return GPU_INVALID_HANDLE;
-	if (s->capture)
-		return GPU_CAPTURE_UNSUPPORTED;
+	if (s->captures)
+		gpu_capture_forget(g, s);
 	handles_take(&g->streams, args.stream);
 	gpu_mark_last(g, s);
 	g->ops->stream_destroy(g->backend, s->object);
@@ -105,7 +105,7 @@ static int sync_object(struct gpu *g, const struct vgpu_sync_args *args, void **
 		if (!s)
 			return GPU_INVALID_HANDLE;
 		*object = s->object;
-		return s->capture ? GPU_CAPTURE_UNSUPPORTED : 0;
+		return 0;
 	case VGPU_SYNC_EVENT:
 		e = handles_find(&g->events, args->handle);
 		if (!e)
@@ -130,8 +130,9 @@ int gpu_synchronize(struct gpu *g, const struct vgpu_request *req, struct vgpu_r
 		rc = gpu_pending_reserve(g);
 	if (rc)
 		return rc;
-	return gpu_defer(g, &(struct pending){ .id = req->id, .kind = PENDING_WORK }, args.kind,
-			 object);
+	rc = gpu_defer(g, &(struct pending){ .id = req->id, .kind = PENDING_WORK }, args.kind,
+		       object);
+	return rc == GPU_DEFERRED ? rc : gpu_capture_spoil(g, args.kind, object, rc);
 }
 
 int gpu_event_create(struct gpu *g, const struct vgpu_request *req, struct vgpu_response *rsp)

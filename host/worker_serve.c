@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 
 #include "../common/errors.h"
 #include "../common/shm.h"
@@ -25,14 +26,17 @@
 /*
  * How long to poll at least for what the GPU is doing: as a program that has the GPU for itself
  * does, whose synchronize polls to the end. After the first part of it others may have the
- * processor. Then comes sleeping between looks, for a share of the time that has been waited, so
- * that the answer is late by no more than that.
+ * processor, and if one does, this ends. Then comes sleeping between looks, for a share of the time
+ * that has been waited, so that the answer is late by no more than that.
  */
 #define GPU_SPIN_US 10000u
-#define GPU_YIELD_US 200u
-#define DOZE_US_MIN 50u
+#define GPU_YIELD_US 50u
+#define GAVE_WAY_US 5u /* a yield that took so long let somebody else run */
+#define DOZE_US_MIN 15u
 #define DOZE_US_MAX 1000u
 #define DOZE_SHARE 128u
+/* How late the kernel may end a sleep, for the sake of others that it could end with it. */
+#define TIMER_SLACK_NS 1000ul
 /* The same when nobody waits: only the deadline does. */
 #define WATCH_MS_MIN 2u
 #define WATCH_MS_MAX 100u
@@ -107,6 +111,9 @@ static void tend(struct worker *w, uint64_t now_us, bool is_idle)
 	enter(w, WORKER_RUNNING);
 	rc = commands_tend(&w->commands, now_us, is_idle);
 	enter(w, WORKER_POLLING);
+	/* Who waits is told what was found; if nobody does, who asks next is. */
+	if (w->commands.lost)
+		poll_pending(w, commands_pending(&w->commands));
 	if (rc == 0)
 		return;
 	snprintf(why, sizeof(why), "GPU work ran longer than %u ms", w->assign.deadline_ms);
@@ -123,16 +130,26 @@ static bool look(struct worker *w)
 	return pending && poll_pending(w, pending);
 }
 
+static bool gave_way(uint64_t now_us)
+{
+	sched_yield();
+	return clock_us() - now_us > GAVE_WAY_US;
+}
+
 /* Returns whether there is something to do. */
 static bool spin(struct worker *w)
 {
-	uint64_t now_us, end_us = 0, yield_us = 0;
+	uint64_t now_us, end_us = 0, yield_us = 0, own_us = 0;
 	uint32_t us = w->assign.spin_us;
 
 	if (commands_pending(&w->commands) && us && us < GPU_SPIN_US)
 		us = GPU_SPIN_US;
-	if (!us || w->doze_us)
+	if (w->doze_us)
 		return look(w);
+	if (!us) {
+		w->doze_since_us = clock_us();
+		return look(w);
+	}
 	do {
 		for (uint32_t i = 0; i < LOOKS_PER_CLOCK; i++) {
 			if (look(w))
@@ -141,12 +158,14 @@ static bool spin(struct worker *w)
 		}
 		now_us = clock_us();
 		if (!end_us) {
+			w->doze_since_us = now_us;
 			end_us = now_us + us;
+			own_us = now_us + w->assign.spin_us;
 			yield_us = now_us + GPU_YIELD_US;
 		}
 		tend(w, now_us, false);
-		if (now_us > yield_us)
-			sched_yield();
+		if (now_us > yield_us && gave_way(now_us) && now_us > own_us)
+			break;
 	} while (now_us < end_us && !shm_load(&w->watch.stop));
 	return false;
 }
@@ -181,8 +200,6 @@ static void sleep_for_request(struct worker *w)
 	bool signalled;
 	int64_t us;
 
-	if (!w->doze_us)
-		w->doze_since_us = clock_us() - GPU_SPIN_US;
 	us = sleep_us(w);
 	if (!spsc_sleep(&w->req))
 		return;
@@ -242,6 +259,7 @@ _Noreturn void worker_serve(struct worker *w)
 	struct vgpu_request req;
 	int rc;
 
+	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
 	for (;;) {
 		rc = spsc_consume(&w->req, &req, entries);
 		if (rc == 0)

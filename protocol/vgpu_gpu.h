@@ -24,7 +24,8 @@
  * and other requests run meanwhile. All other responses come when the request was taken from the
  * ring and handed to the GPU. So responses of a channel may overtake each other; the id tells them
  * apart, and no two requests that want a response and are under way share one.
- * While a stream captures, requests into it must have VGPU_REQ_NO_RESPONSE.
+ * While a stream captures, requests into it must have VGPU_REQ_NO_RESPONSE; those that wait for it
+ * or ask how far it is are refused and spoil the capture.
  */
 #ifndef VGPU_GPU_H
 #define VGPU_GPU_H

@@ -7,7 +7,8 @@
 # this machine's; the same in one file is BUILD-DIR/gpu-bundle.tar.gz.
 #
 #   bin/    QEMU, gpu_mediator and its cuda backend (if nvcc made one), vgpu-cli,
-#           the conformance suite, the cuda backend's own test, the benchmarks
+#           the conformance suite, the cuda backend's own test, what provokes errors, the
+#           benchmarks
 #   lib/    the libraries they need, but for the C library's own; found through
 #           $ORIGIN
 #   share/  firmware, kernel, image, the benchmarks' kernels
@@ -49,8 +50,8 @@ mkdir -p "$tmp"/{bin,lib,share/qemu}
 programs=("$VM_QEMU/bin/qemu-system-x86_64" "$LAB_MEDIATOR" "$LAB_CLI" "$LAB_CONFORMANCE")
 [ ! -e "$LAB_CUDA" ] || programs+=("$LAB_CUDA")
 bench=$build/tests/bench
-programs+=("$build/tests/gpu/cuda_backend" "$bench"/{round_trip,coldstart,coldstart_client,compare,vgpu_gpu,raw_gpu})
-[ ! -e "$bench/native_gpu" ] || programs+=("$bench"/{native_coldstart,native_gpu})
+programs+=("$build/tests/gpu/"{cuda_backend,vgpu_errors} "$bench"/{round_trip,coldstart,coldstart_client,compare,vgpu_gpu,raw_gpu})
+[ ! -e "$bench/native_gpu" ] || programs+=("$bench"/{native_coldstart,native_gpu} "$build/tests/gpu/native_errors")
 for p in "${programs[@]}"; do
 	add_program "$p"
 done

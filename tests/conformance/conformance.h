@@ -29,9 +29,10 @@ struct test_case {
 };
 
 extern const struct test_case basic_tests[], open_tests[], vector_add_tests[], call_tests[],
-	process_tests[], gpu_memory_tests[], gpu_copy_tests[], gpu_module_tests[],
-	gpu_kernel_tests[], gpu_stream_tests[], gpu_event_tests[], gpu_host_func_tests[],
-	gpu_graph_tests[], gpu_error_tests[], gpu_isolation_tests[], gpu_raw_tests[];
+	process_tests[], gpu_memory_tests[], gpu_register_tests[], gpu_copy_tests[],
+	gpu_module_tests[], gpu_kernel_tests[], gpu_stream_tests[], gpu_event_tests[],
+	gpu_host_func_tests[], gpu_graph_tests[], gpu_error_tests[], gpu_deadline_tests[],
+	gpu_isolation_tests[], gpu_raw_tests[];
 
 /* Record a failure or a skip of the test that runs. @what was to hold. */
 __attribute__((format(printf, 4, 5))) void test_failed(const char *file, int line, const char *what,

@@ -116,8 +116,7 @@ int told(struct vgpu *g, int rc)
 bool is_refusal(int rc)
 {
 	return rc == VGPU_EINVAL || rc == VGPU_ERANGE || rc == VGPU_ETOOBIG ||
-	       rc == CUDA_INVALID_VALUE || rc == CUDA_INVALID_CONFIGURATION ||
-	       rc == CUDA_INVALID_PITCH || rc == CUDA_INVALID_HANDLE;
+	       rc == CUDA_INVALID_VALUE || rc == CUDA_INVALID_PITCH || rc == CUDA_INVALID_HANDLE;
 }
 
 int query_until_done(struct vgpu *g, vgpu_stream stream)

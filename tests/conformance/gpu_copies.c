@@ -283,6 +283,11 @@ static void bad_rectangles(void)
 	EXPECT_ON(g, CUDA_INVALID_PITCH, vgpu_copy_2d_from_device(g, data, 64, p, 31, 32, 16));
 	EXPECT(CUDA_INVALID_PITCH, told(g, vgpu_copy_2d_on_device(g, p, 31, p + 4096, 64, 32, 16)));
 	EXPECT(CUDA_INVALID_PITCH, told(g, vgpu_copy_2d_on_device(g, p, 64, p + 4096, 31, 32, 16)));
+	/* of one row as well, but then it is only invalid; and so it is of a memset */
+	EXPECT_ON(g, CUDA_INVALID_VALUE, vgpu_copy_2d_to_device(g, p, 31, data, 31, 32, 1));
+	EXPECT_ON(g, CUDA_INVALID_VALUE, vgpu_copy_2d_from_device(g, data, 31, p, 31, 32, 1));
+	EXPECT(CUDA_INVALID_VALUE, told(g, vgpu_copy_2d_on_device(g, p, 31, p + 4096, 31, 32, 1)));
+	EXPECT(CUDA_INVALID_VALUE, told(g, vgpu_memset_2d_async(g, p, 31, 0, 32, 16, 0)));
 	EXPECT(0, told(g, vgpu_copy_2d_to_device(g, p, 64, data, 64, 0, 16)));
 	EXPECT(0, told(g, vgpu_copy_2d_from_device(g, data, 64, p, 64, 32, 0)));
 	EXPECT_REFUSAL(vgpu_copy_2d_to_device(g, p, 64, NULL, 64, 32, 16));

@@ -247,14 +247,22 @@ static void bad_dimensions(void)
 		struct vgpu_dim3 grid, block;
 		size_t shared;
 	} bad[] = {
-		{ { 0, 1, 1 }, { 1, 1, 1 }, 0 },          { { 1, 0, 1 }, { 1, 1, 1 }, 0 },
-		{ { 1, 1, 0 }, { 1, 1, 1 }, 0 },          { { 1, 1, 1 }, { 0, 1, 1 }, 0 },
-		{ { 1, 1, 1 }, { 1, 0, 1 }, 0 },          { { 1, 1, 1 }, { 1, 1, 0 }, 0 },
-		{ { 1, 1, 1 }, { 65536, 1, 1 }, 0 },      { { 1, 1, 1 }, { 65537, 1, 1 }, 0 },
-		{ { 1, 1, 1 }, { UINT32_MAX, 1, 1 }, 0 }, { { 1, 1, 1 }, { 1, 1, 65537 }, 0 },
-		{ { 1, 1, 1 }, { 64, 64, 64 }, 0 },       { { UINT32_MAX, 1, 1 }, { 1, 1, 1 }, 0 },
-		{ { 1, UINT32_MAX, 1 }, { 1, 1, 1 }, 0 }, { { 1, 1, 1 }, { 1, 1, 1 }, 1u << 30 },
+		{ { 0, 1, 1 }, { 1, 1, 1 }, 0 },
+		{ { 1, 0, 1 }, { 1, 1, 1 }, 0 },
+		{ { 1, 1, 0 }, { 1, 1, 1 }, 0 },
+		{ { 1, 1, 1 }, { 0, 1, 1 }, 0 },
+		{ { 1, 1, 1 }, { 1, 0, 1 }, 0 },
+		{ { 1, 1, 1 }, { 1, 1, 0 }, 0 },
+		{ { 1, 1, 1 }, { 65536, 1, 1 }, 0 },
+		{ { 1, 1, 1 }, { 65537, 1, 1 }, 0 },
+		{ { 1, 1, 1 }, { UINT32_MAX, 1, 1 }, 0 },
+		{ { 1, 1, 1 }, { 1, 1, 65537 }, 0 },
+		{ { 1, 1, 1 }, { 64, 64, 64 }, 0 },
+		{ { UINT32_MAX, 1, 1 }, { 1, 1, 1 }, 0 },
+		{ { 1, UINT32_MAX, 1 }, { 1, 1, 1 }, 0 },
+		{ { 1, 1, 1 }, { 1, 1, 1 }, 1u << 30 },
 		{ { 1, 1, 1 }, { 1, 1, 1 }, SIZE_MAX },
+		{ { 1, 1, 1 }, { 1, 1, 1 }, (size_t)1 << 40 },
 	};
 	struct add_one_params p = { .n = 1 };
 	struct kernels k;
@@ -267,7 +275,7 @@ static void bad_dimensions(void)
 		int rc = told(g, vgpu_launch(g, k.add_one, bad[i].grid, bad[i].block, bad[i].shared,
 					     0, &p, sizeof(p)));
 
-		CHECK(is_refusal(rc), "(%zu: %s)", i, vgpu_strerrorname(rc));
+		CHECK(rc == CUDA_INVALID_VALUE, "(%zu: %s)", i, vgpu_strerrorname(rc));
 	}
 	CHECK(device_is(g, p.p, 0, 1, 0));
 	EXPECT(0, add_one(g, &k, 0, p.p, 1));
@@ -290,14 +298,14 @@ static void bad_launches(void)
 			told(g, vgpu_launch(g, k.add_one, one, one, 0, 0, params, sizes[i])));
 	EXPECT_REFUSAL(told(g, vgpu_launch(g, k.add_one, one, one, 0, 0, NULL, 16)));
 	EXPECT_REFUSAL(told(g, vgpu_launch_args(g, k.add_one, one, one, 0, 0, NULL)));
-	EXPECT(CUDA_INVALID_HANDLE, told(g, vgpu_launch(g, 0, one, one, 0, 0, params, 16)));
+	EXPECT(CUDA_INVALID_FUNCTION, told(g, vgpu_launch(g, 0, one, one, 0, 0, params, 16)));
 	EXPECT(CUDA_INVALID_HANDLE,
 	       told(g, vgpu_launch(g, k.add_one ^ 0x10000, one, one, 0, 0, params, 16)));
 	EXPECT(CUDA_INVALID_HANDLE,
 	       told(g, vgpu_launch(g, UINT32_MAX, one, one, 0, 0, params, 16)));
 	EXPECT(CUDA_INVALID_HANDLE,
 	       told(g, vgpu_launch(g, k.add_one, one, one, 0, 12345, params, 16)));
-	EXPECT(CUDA_INVALID_HANDLE, told(g, vgpu_launch_args(g, 0, one, one, 0, 0, args)));
+	EXPECT(CUDA_INVALID_FUNCTION, told(g, vgpu_launch_args(g, 0, one, one, 0, 0, args)));
 	EXPECT(0, told(g, spin(g, &k, 0, 1)));
 	EXPECT_ON(g, 0, vgpu_synchronize(g));
 }

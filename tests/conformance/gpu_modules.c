@@ -174,7 +174,7 @@ static void unknown_kernels(void)
 	EXPECT_ON(g, CUDA_NOT_FOUND, vgpu_module_get_kernel(g, k.module, "no_such", &kernel));
 	EXPECT_ON(g, CUDA_NOT_FOUND, vgpu_module_get_kernel(g, k.module, "saxpy ", &kernel));
 	EXPECT_ON(g, CUDA_NOT_FOUND, vgpu_module_get_kernel(g, k.module, "saxp", &kernel));
-	CHECK(vgpu_module_get_kernel(g, k.module, "", &kernel) != 0);
+	EXPECT_ON(g, CUDA_NOT_FOUND, vgpu_module_get_kernel(g, k.module, "", &kernel));
 	EXPECT_REFUSAL(vgpu_module_get_kernel(g, k.module, NULL, &kernel));
 	EXPECT_REFUSAL(vgpu_module_get_kernel(g, k.module, "saxpy", NULL));
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -235,7 +235,7 @@ static void kernel_settings(void)
 	EXPECT_ON(g, 0, vgpu_get_occupancy(g, k.saxpy, 256, 0, &blocks));
 	CHECK(blocks >= 1);
 	EXPECT_REFUSAL(vgpu_get_occupancy(g, k.saxpy, 256, 0, NULL));
-	EXPECT_ON(g, CUDA_INVALID_HANDLE, vgpu_get_occupancy(g, 0, 256, 0, &blocks));
+	EXPECT_ON(g, CUDA_INVALID_FUNCTION, vgpu_get_occupancy(g, 0, 256, 0, &blocks));
 	EXPECT_ON(g, 0, vgpu_set_kernel_attribute(g, k.saxpy, VGPU_MAX_DYNAMIC_SHARED, 1024));
 	EXPECT_ON(g, 0, vgpu_set_kernel_attribute(g, k.saxpy, VGPU_SHARED_CARVEOUT, -1));
 	EXPECT_REFUSAL(vgpu_set_kernel_attribute(g, k.saxpy, VGPU_MAX_DYNAMIC_SHARED, -1));
@@ -243,7 +243,9 @@ static void kernel_settings(void)
 	EXPECT_ON(g, CUDA_INVALID_HANDLE,
 		  vgpu_set_kernel_attribute(g, UINT32_MAX, VGPU_SHARED_CARVEOUT, 50));
 	EXPECT_REFUSAL(vgpu_get_kernel_attributes(g, k.saxpy, NULL));
-	EXPECT_ON(g, CUDA_INVALID_HANDLE, vgpu_get_kernel_attributes(g, 0, &a));
+	EXPECT_ON(g, CUDA_INVALID_FUNCTION,
+		  vgpu_set_kernel_attribute(g, 0, VGPU_SHARED_CARVEOUT, 50));
+	EXPECT_ON(g, CUDA_INVALID_FUNCTION, vgpu_get_kernel_attributes(g, 0, &a));
 }
 
 const struct test_case gpu_module_tests[] = {

@@ -129,7 +129,9 @@ static void fields(void)
 	struct vgpu_read_args r = { .src = p, .bytes = VGPU_READ_MAX + 1 };
 
 	EXPECT(CUDA_INVALID_VALUE, raw(g, VGPU_CMD_MEMSET, &m, sizeof(m))); /* not aligned */
-	m.dst = p;
+	m = (struct vgpu_memset_args){ .dst = p, .pitch = 4, .width = 2, .height = 2, .element = 4 };
+	EXPECT(CUDA_INVALID_VALUE, raw(g, VGPU_CMD_MEMSET, &m, sizeof(m))); /* rows overlap */
+	m = (struct vgpu_memset_args){ .dst = p, .width = 1, .height = 1 };
 	for (size_t i = 0; i < sizeof(elements) / sizeof(elements[0]); i++) {
 		m.element = elements[i];
 		EXPECT(VGPU_EINVAL, raw(g, VGPU_CMD_MEMSET, &m, sizeof(m)));

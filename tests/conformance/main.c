@@ -137,10 +137,11 @@ static void run(const struct test_case *t)
 }
 
 static const struct test_case *const groups[] = {
-	basic_tests,      open_tests,       vector_add_tests,    call_tests,
-	process_tests,    gpu_memory_tests, gpu_copy_tests,      gpu_module_tests,
-	gpu_kernel_tests, gpu_stream_tests, gpu_event_tests,     gpu_host_func_tests,
-	gpu_graph_tests,  gpu_error_tests,  gpu_isolation_tests, gpu_raw_tests
+	basic_tests,         open_tests,       vector_add_tests,   call_tests,
+	process_tests,       gpu_memory_tests, gpu_register_tests, gpu_copy_tests,
+	gpu_module_tests,    gpu_kernel_tests, gpu_stream_tests,   gpu_event_tests,
+	gpu_host_func_tests, gpu_graph_tests,  gpu_error_tests,    gpu_deadline_tests,
+	gpu_isolation_tests, gpu_raw_tests
 };
 
 static bool wanted(const struct test_case *t, char **names)

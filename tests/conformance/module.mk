@@ -28,5 +28,7 @@ conformance: $(CONFORMANCE) ## build vgpu-conformance, which tests any device
 CONFORMANCE_ARGS ?= $(if $(findstring thread,$(SAN)),--quick)
 check-conformance: $(CONFORMANCE) $(B)/host/gpu_mediator ## the public API over the unix transport
 	$(Q)prove --exec 'timeout -k 5 600 bash' tests/conformance/unix.sh :: $(B) $(CONFORMANCE_ARGS)
+	$(Q)CONFORMANCE_LIMITS='deadline_ms = 2000' prove --exec 'timeout -k 5 600 bash' \
+		tests/conformance/unix.sh :: $(B) 'never ends'
 
 .PHONY: conformance check-conformance

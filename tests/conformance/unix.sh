@@ -3,7 +3,7 @@
 #
 # vgpu-conformance over the `unix` transport, against a mediator of its own (backend cpu).
 #
-# usage: unix.sh BUILD [ARGUMENT OF vgpu-conformance...]
+# usage: [CONFORMANCE_LIMITS=LINE] unix.sh BUILD [ARGUMENT OF vgpu-conformance...]
 set -u
 build=$1
 shift
@@ -32,6 +32,7 @@ enabled = no
 socket = $dir/client.sock
 [limits]
 open_rate = 0
+${CONFORMANCE_LIMITS:-}
 END
 "$build/host/gpu_mediator" --foreground --config "$dir/config" 2>"$dir/stderr" &
 mediator=$!

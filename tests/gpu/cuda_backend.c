@@ -230,8 +230,10 @@ static void check_directly(const char *library, int images, char **image)
 	check_memory(&t);
 	ok(ops->window(b, window.a, t.window_bytes, false) == 0, "it takes the window");
 	check_copies(&t, "through staging memory");
+	time_copies(&t, "through staging memory");
 	ok(ops->window(b, window.a, t.window_bytes, true) == 0, "and can have it registered");
 	check_copies(&t, "from the window");
+	time_copies(&t, "from the window");
 	check_modules(&t, images, image);
 	check_streams(&t);
 	check_graphs(&t);

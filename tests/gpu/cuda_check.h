@@ -13,7 +13,6 @@
 enum {
 	CUDA_INVALID_VALUE = 1,
 	CUDA_MEMORY_ALLOCATION = 2,
-	CUDA_INVALID_CONFIGURATION = 9,
 	CUDA_INVALID_DEVICE = 101,
 	CUDA_INVALID_KERNEL_IMAGE = 200,
 	CUDA_INVALID_PTX = 218,
@@ -54,6 +53,7 @@ extern const char kernels_ptx_end[];
 
 void check_memory(struct gpu_test *t);
 void check_copies(struct gpu_test *t, const char *how);
+void time_copies(struct gpu_test *t, const char *how);
 void check_modules(struct gpu_test *t, int images, char **image);
 void check_streams(struct gpu_test *t);
 void check_graphs(struct gpu_test *t);

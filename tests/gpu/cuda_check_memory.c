@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define GUARD 64u
 #define POISON 0xd5
@@ -236,4 +237,64 @@ void check_copies(struct gpu_test *t, const char *how)
 	   "%s: write and read of every length", how);
 	t->ops->stream_destroy(t->b, streams[1]);
 	ok(returns(t->ops->free(t->b, device), 0, "free"), "%s: free", how);
+}
+
+/* ---- how fast ---- */
+
+typedef int (*copy_fn)(struct gpu_test *t, uint64_t device, size_t n);
+
+static int in(struct gpu_test *t, uint64_t device, size_t n)
+{
+	return copy_in(t, NULL, device, t->window, n);
+}
+
+static int out(struct gpu_test *t, uint64_t device, size_t n)
+{
+	return copy_out(t, NULL, t->window, device, n);
+}
+
+static int by_number(const void *x, const void *y)
+{
+	double a = *(const double *)x, b = *(const double *)y;
+
+	return (a > b) - (a < b);
+}
+
+/* The median, to the end of the copy, of memory that was just written; 0 if one failed. */
+static double time_copy(struct gpu_test *t, copy_fn copy, uint64_t device, size_t n)
+{
+	enum {
+		TIMES = 25
+	};
+	double us[TIMES];
+
+	for (int i = 0; i < TIMES; i++) {
+		struct timespec start, end;
+
+		memset(t->window, i, n);
+		clock_gettime(CLOCK_MONOTONIC, &start);
+		if (copy(t, device, n) || wait_for(t, VGPU_SYNC_DEVICE, NULL))
+			return 0;
+		clock_gettime(CLOCK_MONOTONIC, &end);
+		us[i] = (double)(end.tv_sec - start.tv_sec) * 1e6 +
+			(double)(end.tv_nsec - start.tv_nsec) / 1e3;
+	}
+	qsort(us, TIMES, sizeof(us[0]), by_number);
+	return us[TIMES / 2];
+}
+
+void time_copies(struct gpu_test *t, const char *how)
+{
+	uint64_t device;
+
+	if (!returns(t->ops->alloc(t->b, t->window_bytes, &device), 0, "alloc"))
+		return;
+	for (size_t n = 4096; n <= t->window_bytes; n *= 16) {
+		double to = time_copy(t, in, device, n), from = time_copy(t, out, device, n);
+
+		printf("# %9zu bytes %s: to the device %.1f us, %.1f GB/s; from it %.1f us, %.1f "
+		       "GB/s\n",
+		       n, how, to, (double)n / to / 1e3, from, (double)n / from / 1e3);
+	}
+	t->ops->free(t->b, device);
 }

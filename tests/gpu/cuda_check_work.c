@@ -184,19 +184,18 @@ static void check_launch_errors(struct gpu_test *t, struct backend_module *m)
 	struct mix p = { 0 };
 	bool passed;
 
-	passed = returns(launch(t, NULL, mix, 1, 1, &p, MIX_BYTES - 1), CUDA_INVALID_VALUE,
-			 "too few parameters") &&
-		 returns(launch(t, NULL, mix, 1, 1, &p, MIX_BYTES + 1), CUDA_INVALID_VALUE,
-			 "too many parameters") &&
-		 returns(launch(t, NULL, nothing, 0, 1, NULL, 0), CUDA_INVALID_CONFIGURATION,
-			 "no block") &&
-		 returns(launch(t, NULL, nothing, 1, 0, NULL, 0), CUDA_INVALID_CONFIGURATION,
-			 "no thread") &&
-		 returns(launch(t, NULL, nothing, 1, 2048, NULL, 0), CUDA_INVALID_CONFIGURATION,
-			 "too many threads");
+	passed =
+		returns(launch(t, NULL, mix, 1, 1, &p, MIX_BYTES - 1), CUDA_INVALID_VALUE,
+			"too few parameters") &&
+		returns(launch(t, NULL, mix, 1, 1, &p, MIX_BYTES + 1), CUDA_INVALID_VALUE,
+			"too many parameters") &&
+		returns(launch(t, NULL, nothing, 0, 1, NULL, 0), CUDA_INVALID_VALUE, "no block") &&
+		returns(launch(t, NULL, nothing, 1, 0, NULL, 0), CUDA_INVALID_VALUE, "no thread") &&
+		returns(launch(t, NULL, nothing, 1, 2048, NULL, 0), CUDA_INVALID_VALUE,
+			"too many threads");
 	l.grid[1] = 65536;
-	passed = passed && returns(t->ops->launch(t->b, NULL, nothing, &l),
-				   CUDA_INVALID_CONFIGURATION, "too many blocks");
+	passed = passed && returns(t->ops->launch(t->b, NULL, nothing, &l), CUDA_INVALID_VALUE,
+				   "too many blocks");
 	l.grid[1] = 1;
 	l.dynamic_shared = 60000;
 	passed = passed && returns(t->ops->launch(t->b, NULL, nothing, &l), CUDA_INVALID_VALUE,
@@ -456,9 +455,10 @@ static void check_graph(struct gpu_test *t, struct backend_kernel *k, struct bac
 
 static void check_captures(struct gpu_test *t, struct backend_kernel *k, struct backend_stream *s)
 {
+	uint64_t address, total, free_bytes;
+	struct backend_stream *gone;
 	struct backend_graph *g;
 	struct backend_fence *f;
-	uint64_t address, total, free_bytes;
 	bool passed;
 
 	passed = returns(t->ops->capture_end(t->b, s, &g), CUDA_ILLEGAL_STATE, "end of none") &&
@@ -488,6 +488,20 @@ static void check_captures(struct gpu_test *t, struct backend_kernel *k, struct 
 		 returns(t->ops->alloc(t->b, 100, &address), 0, "alloc") &&
 		 returns(t->ops->free(t->b, address), 0, "free");
 	ok(passed, "alloc ends a global capture, as in CUDA");
+	passed = returns(t->ops->capture_begin(t->b, s, VGPU_CAPTURE_GLOBAL), 0, "begin") &&
+		 returns(t->ops->stream_query(t->b, s), CUDA_CAPTURE_UNSUPPORTED, "query") &&
+		 returns(t->ops->capture_end(t->b, s, &g), CUDA_CAPTURE_INVALIDATED, "end") &&
+		 returns(t->ops->stream_query(t->b, s), 0, "query");
+	ok(passed, "a query spoils a capture");
+	passed = returns(t->ops->stream_create(t->b, 0, 0, &gone), 0, "stream_create") &&
+		 returns(t->ops->capture_begin(t->b, gone, VGPU_CAPTURE_GLOBAL), 0, "begin") &&
+		 returns(spin(t, gone, k), 0, "spin");
+	if (passed)
+		t->ops->stream_destroy(t->b, gone);
+	passed = passed && returns(t->ops->alloc(t->b, 100, &address), 0, "alloc") &&
+		 returns(t->ops->free(t->b, address), 0, "free") &&
+		 returns(wait_for(t, VGPU_SYNC_DEVICE, NULL), 0, "wait");
+	ok(passed, "a capture goes with its stream");
 }
 
 void check_graphs(struct gpu_test *t)

@@ -11,12 +11,15 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../../host/backend.h"
 #include "../../protocol/vgpu_commands.h"
+#include "../../protocol/vgpu_errors.h"
 
 static int lost;
+static struct timespec fault_at;
 
 static int fake_open(struct backend **out, int device, struct backend_info *info, char *why,
 		     size_t why_len)
@@ -120,6 +123,58 @@ static int fake_vector_add(struct backend *b, const float *x, const float *y, fl
 	return 0;
 }
 
+static int fake_event_create(struct backend *b, uint32_t flags, struct backend_event **out)
+{
+	(void)b;
+	(void)flags;
+	*out = (struct backend_event *)&lost;
+	return 0;
+}
+
+static int fake_event_record(struct backend *b, struct backend_event *e, struct backend_stream *s)
+{
+	(void)b;
+	(void)e;
+	(void)s;
+	clock_gettime(CLOCK_MONOTONIC, &fault_at);
+	fault_at.tv_nsec += FAKE_FAULT_MS * 1000000;
+	return 0;
+}
+
+static int fake_fence(struct backend *b, uint32_t kind, void *object, struct backend_fence **out)
+{
+	(void)b;
+	(void)object;
+	*out = (struct backend_fence *)(uintptr_t)kind;
+	return 0;
+}
+
+static int fake_fence_mark(struct backend *b, struct backend_fence *f)
+{
+	(void)b;
+	(void)f;
+	return 0;
+}
+
+static int fake_fence_done(struct backend *b, struct backend_fence *f)
+{
+	struct timespec now;
+	int64_t late;
+
+	(void)b;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	late = (now.tv_sec - fault_at.tv_sec) * 1000000000ll + now.tv_nsec - fault_at.tv_nsec;
+	if ((uintptr_t)f != VGPU_SYNC_STREAM || late < 0)
+		return VGPU_EBUSY;
+	return lost = 700;
+}
+
+static void fake_fence_drop(struct backend *b, struct backend_fence *f)
+{
+	(void)b;
+	(void)f;
+}
+
 extern const struct backend_ops vgpu_backend_cuda;
 __attribute__((visibility("default"))) const struct backend_ops vgpu_backend_cuda = {
 #ifdef FAKE_OLD_ABI
@@ -133,4 +188,10 @@ __attribute__((visibility("default"))) const struct backend_ops vgpu_backend_cud
 	.memory = fake_memory,
 	.window = fake_window,
 	.vector_add = fake_vector_add,
+	.event_create = fake_event_create,
+	.event_record = fake_event_record,
+	.fence = fake_fence,
+	.fence_mark = fake_fence_mark,
+	.fence_done = fake_fence_done,
+	.fence_drop = fake_fence_drop,
 };

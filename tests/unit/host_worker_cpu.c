@@ -209,8 +209,8 @@ static void test_launch_limits(void **state)
 	uint32_t ms = 0;
 
 	(void)state;
-	assert_int_equal(launch(NULL, kernel("spin_ms"), 1, 33, &ms, 4), 9);
-	assert_int_equal(launch(NULL, kernel("spin_ms"), 65536, 1, &ms, 4), 9);
+	assert_int_equal(launch(NULL, kernel("spin_ms"), 1, 33, &ms, 4), 1);
+	assert_int_equal(launch(NULL, kernel("spin_ms"), 65536, 1, &ms, 4), 1);
 	assert_int_equal(launch(NULL, kernel("spin_ms"), 65535, 32, &ms, 4), 0);
 }
 
@@ -378,6 +378,77 @@ static void test_graph_with_a_kernel_that_waits(void **state)
 	ops->stream_destroy(b, s);
 }
 
+enum spoiler {
+	QUERY_STREAM,
+	QUERY_EVENT,
+	WAIT_FOR_EVENT,
+	ELAPSED,
+	QUERY_DEFAULT,
+	WORK_IN_DEFAULT,
+	READ_IN_DEFAULT, /* the caller's to spoil, as a fence is */
+};
+
+static int spoil(enum spoiler how, struct backend_stream *s, struct backend_event *e, uint64_t a)
+{
+	struct backend_fence *f;
+	uint32_t word;
+	float ms;
+
+	switch (how) {
+	case QUERY_STREAM:
+		return ops->stream_query(b, s);
+	case QUERY_EVENT:
+		return ops->event_query(b, e);
+	case WAIT_FOR_EVENT:
+		return ops->fence(b, VGPU_SYNC_EVENT, e, &f);
+	case ELAPSED:
+		return ops->event_elapsed(b, e, e, &ms);
+	case QUERY_DEFAULT:
+		return ops->stream_query(b, NULL);
+	case WORK_IN_DEFAULT:
+		return write_u32(NULL, a, 1);
+	default:
+		return ops->read(b, NULL, a, &word, 4);
+	}
+}
+
+/* What a capture forbids spoils it, and nothing goes into it any more; then it is as before. */
+static void test_spoiled_captures(void **state)
+{
+	static const int numbers[] = { 900, 907, 907, 907, 906, 906, 900 };
+	struct backend_stream *s = stream(0);
+	struct backend_event *e;
+	struct backend_fence *f;
+	struct backend_graph *g;
+	uint64_t a = alloc(64);
+
+	(void)state;
+	assert_int_equal(ops->event_create(b, 0, &e), 0);
+	for (enum spoiler how = QUERY_STREAM; how <= READ_IN_DEFAULT; how++) {
+		const bool spoils = how != READ_IN_DEFAULT;
+
+		assert_int_equal(ops->capture_begin(b, s, 0), 0);
+		assert_int_equal(ops->capture_begin(b, s, 0), 401);
+		assert_int_equal(ops->event_record(b, e, s), 0);
+		assert_int_equal(ops->fence(b, VGPU_SYNC_STREAM, s, &f), 900);
+		assert_int_equal(write_u32(s, a, 1), 0);
+		assert_int_equal(spoil(how, s, e, a), numbers[how]);
+		assert_int_equal(write_u32(s, a, 1), spoils ? 901 : 0);
+		assert_int_equal(ops->event_record(b, e, s), spoils ? 901 : 0);
+		assert_int_equal(ops->stream_wait(b, s, e), spoils ? 901 : 0);
+		assert_int_equal(ops->capture_end(b, s, &g), spoils ? 901 : 0);
+		if (!spoils)
+			ops->graph_destroy(b, g);
+		assert_int_equal(ops->capture_end(b, s, &g), 401);
+		assert_int_equal(ops->event_query(b, e), 907);
+		assert_int_equal(ops->event_record(b, e, s), 0);
+		assert_int_equal(ops->stream_query(b, s), 0);
+	}
+	assert_int_equal(ops->capture_end(b, NULL, &g), 401);
+	ops->event_destroy(b, e);
+	ops->stream_destroy(b, s);
+}
+
 /* What is kept has a limit. */
 static void test_quota_of_kept_work(void **state)
 {
@@ -448,6 +519,7 @@ int main(void)
 		T(spin),
 		T(copy_after_free),
 		T(graph_with_a_kernel_that_waits),
+		T(spoiled_captures),
 		T(quota_of_kept_work),
 		cmocka_unit_test(test_allocations),
 	};

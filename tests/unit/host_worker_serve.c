@@ -104,14 +104,20 @@ static void get_kernel(uint32_t handle, const char *name)
 	assert_int_equal(call(req), 0);
 }
 
+static void serve_on(const char *backend, const char *library)
+{
+	assert_int_equal(local_worker_start(&lw, "/proc/self/exe", backend, library, 0, NULL, why,
+					    sizeof(why)),
+			 0);
+	assert_int_equal(local_channel_init(&ch, ENTRIES, WINDOW), 0);
+	assert_int_equal(local_worker_assign(&lw, &ch, &assign, why, sizeof(why)), 0);
+}
+
 static void serve(void)
 {
 	struct vgpu_request image = REQUEST(MODULE_DATA, module_data, MODULE, 0, 0, 8);
 
-	assert_int_equal(
-		local_worker_start(&lw, "/proc/self/exe", "cpu", "", 0, NULL, why, sizeof(why)), 0);
-	assert_int_equal(local_channel_init(&ch, ENTRIES, WINDOW), 0);
-	assert_int_equal(local_worker_assign(&lw, &ch, &assign, why, sizeof(why)), 0);
+	serve_on("cpu", "");
 	image.data_len = 8;
 	assert_int_equal(call(image), 0);
 	assert_int_equal(call(REQUEST(MODULE_LOAD, module, MODULE, 0)), 0);
@@ -317,6 +323,27 @@ static void test_fault_is_told_to_all(void **state)
 	ends(VGPU_EBACKEND, "does not recover");
 }
 
+/* A marker has seen it, while one who waits for something else sleeps on: the deadline's are. */
+static void test_fault_that_a_marker_sees(void **state)
+{
+	(void)state;
+	for (uint32_t spin_us = 0; spin_us <= 20; spin_us += 20) {
+		setup(NULL);
+		assign.spin_us = spin_us;
+		assign.deadline_ms = 10000;
+		serve_on("cuda", FAKE_BACKEND_SO);
+		put_quietly(REQUEST(EVENT_CREATE, event_create, 0x10001, 0));
+		put_quietly(REQUEST(EVENT_RECORD, event, 0x10001, 0));
+		put(synchronize(), 1);
+		put(synchronize(), 2);
+		get_id(1, 700);
+		get_id(2, 700);
+		ends(VGPU_EBACKEND, "does not recover");
+		if (!spin_us)
+			teardown(NULL);
+	}
+}
+
 /* Its memory is not kept for a guest that does not ask. */
 static void test_fault_that_nobody_asks_for(void **state)
 {
@@ -387,6 +414,7 @@ int main(int argc, char **argv)
 		T(deadline_spares_what_gets_on),
 		T(fault_is_told_first),
 		T(fault_is_told_to_all),
+		T(fault_that_a_marker_sees),
 		T(fault_that_nobody_asks_for),
 		T(host_func),
 		T(stop_while_waiting),

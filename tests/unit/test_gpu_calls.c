@@ -127,7 +127,9 @@ static void test_allocate(void **state)
 	assert_true(large == 0);
 	assert_int_equal(vgpu_malloc_pitch(vgpu, &large, &pitch, 1000, 10), 0);
 	assert_int_equal(pitch, 1024);
-	assert_int_equal(vgpu_malloc_pitch(vgpu, &large, &pitch, SIZE_MAX, 10), 2);
+	assert_int_equal(vgpu_malloc_pitch(vgpu, &large, &pitch, SIZE_MAX, 10), 1);
+	assert_int_equal(vgpu_malloc_pitch(vgpu, &large, &pitch, SIZE_MAX / 2, 4), 1);
+	assert_int_equal(pitch, 1024);
 	assert_int_equal(vgpu_malloc(vgpu, &large, SIZE_MAX), 2);
 	assert_int_equal(vgpu_memory_info(vgpu, &free_bytes, &total), 0);
 	assert_int_equal(total, 1 << 30);
@@ -244,9 +246,109 @@ static void test_host_alloc(void **state)
 		n++;
 	assert_int_equal(n, 3); /* of 192 KiB, less 5000 bytes */
 	assert_int_equal(vgpu_host_alloc(vgpu, &all[3], 200 << 10), VGPU_EQUOTA);
-	assert_int_equal(vgpu_host_register(vgpu, all, 8), VGPU_ENOTSUP);
 	/* from the window to where no window is any more */
 	assert_int_equal(vgpu_copy_to_device(vgpu, d, q, 200 << 10), 1);
+}
+
+/* ---- memory of the program's own that is registered ---- */
+
+#define PAGE ((size_t)sysconf(_SC_PAGESIZE))
+
+static uint8_t *pages(size_t n, int value)
+{
+	uint8_t *p = aligned_alloc(PAGE, n * PAGE);
+
+	assert_non_null(p);
+	memset(p, value, n * PAGE);
+	return p;
+}
+
+/* One request a copy, of its own bytes; the host's other work waits only where it must. */
+static void test_host_register(void **state)
+{
+	uint8_t *p = pages(4, 0x5a);
+	vgpu_devptr d;
+
+	(void)state;
+	start(NULL);
+	d = device_memory(4 * PAGE);
+	assert_int_equal(vgpu_host_register(vgpu, p + PAGE, 2 * PAGE), 0);
+	assert_int_equal(vgpu_copy_to_device(vgpu, d, p + PAGE, 2 * PAGE), 0);
+	assert_int_equal(host.commands[VGPU_CMD_COPY], 1);
+	memset(p + PAGE, 0, 2 * PAGE);
+	assert_int_equal(vgpu_copy_from_device_async(vgpu, p + PAGE + 1, d, PAGE, 0), 0);
+	assert_int_equal(vgpu_host_unregister(vgpu, p + PAGE), 0);
+	assert_int_equal(host.commands[VGPU_CMD_COPY], 2);
+	assert_int_equal(host.commands[VGPU_CMD_SYNCHRONIZE], 1);
+	assert_int_equal(p[PAGE], 0);
+	for (size_t i = 0; i < PAGE; i++)
+		assert_int_equal(p[PAGE + 1 + i], 0x5a);
+	assert_int_equal(p[2 * PAGE + 1], 0);
+	/* nothing is under way: nobody is asked */
+	assert_int_equal(vgpu_host_register(vgpu, p, PAGE), 0);
+	assert_int_equal(vgpu_host_unregister(vgpu, p), 0);
+	assert_int_equal(host.commands[VGPU_CMD_SYNCHRONIZE], 1);
+	/* an ordinary error, unlike its neighbours among CUDA's numbers */
+	assert_int_equal(vgpu_host_unregister(vgpu, p), 713);
+	assert_contains(vgpu_last_error(vgpu), "nothing that was registered starts at");
+	assert_false(vgpu->told);
+	free(p);
+}
+
+static void test_host_register_fills_the_window(void **state)
+{
+	uint8_t *p = pages(64, 1);
+	void *small[2];
+	int n = 0;
+
+	(void)state;
+	start(NULL); /* a window of 64 pages */
+	assert_int_equal(vgpu_host_alloc(vgpu, &small[0], 1), 0);
+	while (vgpu_host_register(vgpu, p + n * PAGE, PAGE) == 0)
+		n++;
+	assert_int_equal(n, 47); /* of three quarters, but for the page where something is */
+	assert_contains(vgpu_last_error(vgpu), "window_bytes");
+	assert_int_equal(vgpu_host_alloc(vgpu, &small[1], PAGE - 256), 0); /* the rest of it */
+	assert_int_equal(vgpu_host_unregister(vgpu, p), 0);
+	assert_int_equal(vgpu_host_register(vgpu, p + n * PAGE, 2 * PAGE), 2);
+	assert_int_equal(vgpu_host_register(vgpu, p + n * PAGE, PAGE), 0);
+	vgpu_close(vgpu);
+	vgpu = NULL;
+	for (size_t i = 0; i < 64 * PAGE; i++)
+		assert_int_equal(p[i], 1);
+	free(p);
+}
+
+static enum fake_fate hang_up_on_nop(struct fake_host *h, const struct vgpu_request *req,
+				     struct vgpu_response *rsp)
+{
+	(void)h;
+	(void)rsp;
+	return req->cmd == VGPU_CMD_NOP ? FAKE_HANG_UP : FAKE_ANSWER;
+}
+
+static void test_host_dies_with_registered_memory(void **state)
+{
+	uint8_t *p = pages(3, 0x5a);
+	vgpu_devptr d;
+
+	(void)state;
+	start(hang_up_on_nop);
+	d = device_memory(PAGE);
+	assert_int_equal(vgpu_host_register(vgpu, p, PAGE), 0);
+	assert_int_equal(vgpu_host_register(vgpu, p + PAGE, 2 * PAGE), 0);
+	assert_int_equal(vgpu_copy_to_device_async(vgpu, d, p, PAGE, 0), 0);
+	memset(p + PAGE, 7, PAGE);
+	assert_int_equal(vgpu_nop(vgpu), VGPU_EDEVLOST);
+	assert_int_equal(vgpu_host_register(vgpu, p, PAGE), VGPU_EDEVLOST);
+	assert_int_equal(vgpu_host_unregister(vgpu, p), 0); /* what is under way nobody waits for */
+	assert_int_equal(vgpu_host_unregister(vgpu, p), VGPU_EDEVLOST);
+	vgpu_close(vgpu);
+	vgpu = NULL;
+	assert_int_equal(p[0], 0x5a);
+	assert_int_equal(p[PAGE], 7);
+	assert_int_equal(p[3 * PAGE - 1], 0x5a);
+	free(p);
 }
 
 /* ---- copies ---- */
@@ -344,13 +446,14 @@ static void test_copies_2d(void **state)
 	d = device_memory(1024);
 	assert_int_equal(vgpu_copy_2d_to_device(vgpu, d, 4, a, 8, 8, 2), 12);
 	assert_int_equal(vgpu_copy_2d_to_device(vgpu, d, 8, a, 4, 8, 2), 12);
+	assert_int_equal(vgpu_copy_2d_to_device(vgpu, d, 4, a, 4, 8, 1), 1);
 	assert_int_equal(vgpu_copy_2d_to_device(vgpu, d, 1000, a, 8, 8, 3), 1);
 	assert_int_equal(vgpu_copy_2d_to_device(vgpu, d, SIZE_MAX, a, 8, 8, 3), 1);
 	assert_int_equal(vgpu_copy_to_device(vgpu, d, a, 0), 0);
 	assert_int_equal(vgpu_copy_to_device(vgpu, d, NULL, 8), 1);
 	assert_int_equal(vgpu_copy_to_device(vgpu, d + 1020, a, 8), 1);
 	assert_int_equal(vgpu_copy_to_device(vgpu, d, a, 2000), 1);
-	assert_int_equal(vgpu_memset_2d_async(vgpu, d, 4, 0, 8, 2, 0), 12);
+	assert_int_equal(vgpu_memset_2d_async(vgpu, d, 4, 0, 8, 2, 0), 1);
 	assert_int_equal(vgpu_memset_2d_async(vgpu, d, 512, 7, 8, 2, 0), 0);
 	assert_int_equal(vgpu_copy_from_device(vgpu, a, d + 512, 8), 0);
 	assert_int_equal(a[7], 7);
@@ -419,9 +522,11 @@ static void test_launches(void **state)
 	assert_true(host.commands[VGPU_CMD_NOP] < 10100 / 100);
 	assert_int_equal(vgpu_launch(vgpu, k, ONE, ONE, 0, 0, params, 16), 1);
 	assert_int_equal(vgpu_launch(vgpu, k + 1, ONE, ONE, 0, 0, params, 24), 400);
+	assert_int_equal(vgpu_launch(vgpu, 0, ONE, ONE, 0, 0, params, 24), 98);
+	assert_int_equal(vgpu_launch_args(vgpu, 0, ONE, ONE, 0, 0, args), 98);
 	assert_int_equal(vgpu_launch(vgpu, k, ONE, ONE, 0, 77, params, 24), 400);
 	assert_int_equal(
-		vgpu_launch(vgpu, k, ONE, (struct vgpu_dim3){ 65536, 1, 1 }, 0, 0, params, 24), 9);
+		vgpu_launch(vgpu, k, ONE, (struct vgpu_dim3){ 65536, 1, 1 }, 0, 0, params, 24), 1);
 }
 
 static void test_large_parameters(void **state)
@@ -698,11 +803,76 @@ static void test_streams_and_events(void **state)
 	assert_int_equal(vgpu_stream_synchronize(vgpu, s), 400);
 }
 
+/* What a capture forbids, and what there is none of, is the host's to say: 912 stands for that. */
+static enum fake_fate refuses_waits(struct fake_host *h, const struct vgpu_request *req,
+				    struct vgpu_response *rsp)
+{
+	const uint32_t cmd = req->cmd;
+
+	if (gate && (cmd == VGPU_CMD_SYNCHRONIZE || cmd == VGPU_CMD_STREAM_QUERY ||
+		     cmd == VGPU_CMD_EVENT_QUERY || cmd == VGPU_CMD_EVENT_ELAPSED ||
+		     cmd == VGPU_CMD_CAPTURE_BEGIN || cmd == VGPU_CMD_CAPTURE_END))
+		rsp->status = 912;
+	(void)h;
+	return FAKE_ANSWER;
+}
+
 static void test_capture(void **state)
 {
 	vgpu_stream s, t;
 	uint8_t few[4] = { 0 };
 	vgpu_graph g;
+	vgpu_event e;
+	vgpu_devptr d;
+	float ms;
+
+	(void)state;
+	start(refuses_waits);
+	d = device_memory(100);
+	assert_int_equal(vgpu_stream_create(vgpu, &s, 0, 0), 0);
+	assert_int_equal(vgpu_stream_create(vgpu, &t, 0, 0), 0);
+	assert_int_equal(vgpu_event_create(vgpu, &e, 0), 0);
+	assert_int_equal(vgpu_capture_begin(vgpu, 0, 0), 900);
+	assert_int_equal(vgpu_capture_begin(vgpu, s, 0), 0);
+	gate = 1;
+	assert_int_equal(vgpu_stream_query(vgpu, s), 912); /* though nothing is in it */
+	assert_int_equal(vgpu_stream_query(vgpu, 0), 912);
+	assert_int_equal(vgpu_memset_async(vgpu, d, 0, 100, s), 0);
+	assert_int_equal(vgpu_stream_synchronize(vgpu, s), 912);
+	assert_int_equal(vgpu_stream_query(vgpu, s), 912);
+	assert_int_equal(vgpu_synchronize(vgpu), 912);
+	assert_int_equal(vgpu_capture_begin(vgpu, s, 0), 912); /* and the capture goes on */
+	assert_int_equal(vgpu_free(vgpu, d), 900);             /* asks nobody, and spoils nothing */
+	assert_int_equal(vgpu_copy_to_device_async(vgpu, d, few, 4, s), 900);
+	assert_int_equal(vgpu_copy_from_device_async(vgpu, few, d, 4, s), 900);
+	/* the other one joins */
+	assert_int_equal(vgpu_event_record(vgpu, e, s), 0);
+	assert_int_equal(vgpu_event_synchronize(vgpu, e), 912);
+	assert_int_equal(vgpu_event_query(vgpu, e), 912);
+	assert_int_equal(vgpu_event_elapsed(vgpu, &ms, e, e), 912);
+	assert_int_equal(vgpu_stream_wait_event(vgpu, t, e), 0);
+	assert_int_equal(vgpu_stream_query(vgpu, t), 912);
+	assert_int_equal(vgpu_capture_end(vgpu, t, &g), 912);
+	assert_int_equal(vgpu_capture_end(vgpu, 0, &g), 912);
+	assert_int_equal(vgpu_copy_from_device_async(vgpu, few, d, 4, t), 900); /* it goes on */
+	assert_int_equal(vgpu_capture_end(vgpu, s, NULL), 1);
+	gate = 0;
+	assert_int_equal(vgpu_capture_end(vgpu, s, &g), 0);
+	assert_int_equal(vgpu_stream_query(vgpu, t), 0);
+	assert_int_equal(vgpu_stream_synchronize(vgpu, s), 0);
+	assert_int_equal(vgpu_graph_launch(vgpu, g, s), 0);
+	assert_int_equal(vgpu_graph_destroy(vgpu, g), 0);
+	assert_int_equal(vgpu_graph_launch(vgpu, g, s), 400);
+	assert_int_equal(vgpu_graph_launch(vgpu, 0, s), 1);
+	assert_int_equal(vgpu_graph_destroy(vgpu, 0), 1);
+	assert_int_equal(vgpu_synchronize(vgpu), 0);
+}
+
+/* Its stream is destroyed: whatever took part is free of it. */
+static void test_capture_is_gone(void **state)
+{
+	uint8_t few[4] = { 0 };
+	vgpu_stream s, t;
 	vgpu_event e;
 	vgpu_devptr d;
 
@@ -712,29 +882,13 @@ static void test_capture(void **state)
 	assert_int_equal(vgpu_stream_create(vgpu, &s, 0, 0), 0);
 	assert_int_equal(vgpu_stream_create(vgpu, &t, 0, 0), 0);
 	assert_int_equal(vgpu_event_create(vgpu, &e, 0), 0);
-	assert_int_equal(vgpu_capture_begin(vgpu, 0, 0), 900);
 	assert_int_equal(vgpu_capture_begin(vgpu, s, 0), 0);
-	assert_int_equal(vgpu_memset_async(vgpu, d, 0, 100, s), 0);
-	assert_int_equal(vgpu_stream_synchronize(vgpu, s), 900);
-	assert_int_equal(vgpu_stream_query(vgpu, s), 900);
-	assert_int_equal(vgpu_synchronize(vgpu), 900);
-	assert_int_equal(vgpu_copy_to_device_async(vgpu, d, few, 4, s), 900);
-	assert_int_equal(vgpu_copy_from_device_async(vgpu, few, d, 4, s), 900);
-	assert_int_equal(vgpu_stream_query(vgpu, t), 0);
-	/* the other one joins */
 	assert_int_equal(vgpu_event_record(vgpu, e, s), 0);
-	assert_int_equal(vgpu_event_synchronize(vgpu, e), 900);
 	assert_int_equal(vgpu_stream_wait_event(vgpu, t, e), 0);
-	assert_int_equal(vgpu_stream_query(vgpu, t), 900);
-	assert_int_equal(vgpu_stream_destroy(vgpu, s), 900);
-	assert_int_equal(vgpu_capture_end(vgpu, t, &g), 1);
-	assert_int_equal(vgpu_capture_end(vgpu, s, &g), 0);
-	assert_int_equal(vgpu_stream_query(vgpu, t), 0);
-	assert_int_equal(vgpu_stream_synchronize(vgpu, s), 0);
-	assert_int_equal(vgpu_graph_launch(vgpu, g, s), 0);
-	assert_int_equal(vgpu_graph_destroy(vgpu, g), 0);
-	assert_int_equal(vgpu_graph_launch(vgpu, g, s), 400);
-	assert_int_equal(vgpu_synchronize(vgpu), 0);
+	assert_int_equal(vgpu_copy_from_device_async(vgpu, few, d, 4, t), 900);
+	assert_int_equal(vgpu_stream_destroy(vgpu, s), 0);
+	assert_int_equal(vgpu_copy_from_device_async(vgpu, few, d, 4, t), 0);
+	assert_int_equal(vgpu_free(vgpu, d), 0);
 }
 
 static atomic_int ran;
@@ -896,6 +1050,9 @@ int main(void)
 		T(test_free_waits_for_streams),
 		T(test_impossible_addresses),
 		T(test_host_alloc),
+		T(test_host_register),
+		T(test_host_register_fills_the_window),
+		T(test_host_dies_with_registered_memory),
 		T(test_copies_of_any_size),
 		T(test_copies_small_window),
 		T(test_copies_large_window),
@@ -913,6 +1070,7 @@ int main(void)
 		T(test_timeout_while_another_reads),
 		T(test_streams_and_events),
 		T(test_capture),
+		T(test_capture_is_gone),
 		T(test_host_functions),
 		T(test_close_with_host_functions),
 		T(test_lies),

@@ -121,6 +121,7 @@ static void test_window(void **state)
 	window_init(&h, WINDOW);
 	for (int i = 0; i < 100000; i++) {
 		uint32_t k = random_below(BLOCKS), bytes = 1 + random_below(6000);
+		uint32_t align = random_below(3) ? 256 : 4096;
 
 		if (blocks[k]) {
 			window_free(&h, blocks[k]);
@@ -128,13 +129,14 @@ static void test_window(void **state)
 			continue;
 		}
 		blocks[k] = random_below(2) ? window_stage(&h, bytes, bytes / 2)
-					    : window_alloc(&h, bytes);
+					    : window_alloc(&h, bytes, align);
 		if (!blocks[k])
 			continue;
 		assert_true(blocks[k]->bytes >= bytes / 2 && blocks[k]->offset % 256 == 0);
 		assert_true(blocks[k]->offset + blocks[k]->bytes <= WINDOW);
 		if (blocks[k]->programs) {
 			assert_true(blocks[k]->bytes >= bytes && blocks[k]->offset >= WINDOW / 4);
+			assert_int_equal(blocks[k]->offset % align, 0);
 			assert_ptr_equal(window_find(&h, blocks[k]->offset), blocks[k]);
 		} else {
 			assert_null(window_find(&h, blocks[k]->offset));
@@ -158,14 +160,14 @@ static void test_window_full(void **state)
 	window_init(&h, WINDOW);
 	stage = window_stage(&h, WINDOW, WINDOW);
 	assert_non_null(stage);
-	assert_null(window_alloc(&h, 1));
-	assert_true(window_could_alloc(&h, WINDOW / 4 * 3));
-	assert_false(window_could_alloc(&h, WINDOW / 4 * 3 + 1));
+	assert_null(window_alloc(&h, 1, 256));
+	assert_true(window_could_alloc(&h, WINDOW / 4 * 3, 256));
+	assert_false(window_could_alloc(&h, WINDOW / 4 * 3 + 1, 256));
 	window_free(&h, stage);
-	while (window_alloc(&h, 1000))
+	while (window_alloc(&h, 1000, 256))
 		n++;
 	assert_int_equal(n, WINDOW / 4 * 3 / 1024);
-	assert_false(window_could_alloc(&h, 1));
+	assert_false(window_could_alloc(&h, 1, 256));
 	/* the library's quarter is left */
 	assert_true(window_could_stage(&h, WINDOW / 4));
 	assert_false(window_could_stage(&h, WINDOW / 4 + 1));
@@ -176,9 +178,31 @@ static void test_window_full(void **state)
 	window_dispose(&h);
 
 	window_init(&h, 4096); /* the smallest */
-	assert_false(window_could_alloc(&h, SIZE_MAX));
-	assert_null(window_alloc(&h, UINT64_MAX));
+	assert_false(window_could_alloc(&h, SIZE_MAX, 256));
+	assert_null(window_alloc(&h, UINT64_MAX, 256));
 	assert_null(window_stage(&h, UINT64_MAX, UINT64_MAX));
+	window_dispose(&h);
+}
+
+/* Room for a page, if only it began elsewhere. */
+static void test_window_alignment(void **state)
+{
+	struct window_block *after, *middle;
+	struct window_heap h;
+
+	(void)state;
+	window_init(&h, WINDOW);
+	after = window_alloc(&h, 256, 256);
+	middle = window_alloc(&h, 4096, 256);
+	assert_non_null(window_alloc(&h, 256, 256));
+	assert_int_equal(middle->offset, WINDOW - 256 - 4096);
+	while (window_alloc(&h, 4096, 4096))
+		;
+	window_free(&h, middle);
+	assert_false(window_could_alloc(&h, 4096, 4096));
+	assert_null(window_alloc(&h, 4096, 4096));
+	assert_true(window_could_alloc(&h, 4096, 256));
+	assert_ptr_equal(window_alloc(&h, 4096, 256)->next, after);
 	window_dispose(&h);
 }
 
@@ -232,9 +256,9 @@ static void test_handles_run_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parts),           cmocka_unit_test(test_window),
-		cmocka_unit_test(test_window_full),     cmocka_unit_test(test_handles),
-		cmocka_unit_test(test_handles_run_out),
+		cmocka_unit_test(test_parts),       cmocka_unit_test(test_window),
+		cmocka_unit_test(test_window_full), cmocka_unit_test(test_window_alignment),
+		cmocka_unit_test(test_handles),     cmocka_unit_test(test_handles_run_out),
 	};
 
 	return cmocka_run_group_tests_name("gpu_parts", tests, NULL, NULL);

@@ -407,6 +407,97 @@ static void test_unplugged_during_a_call(void **state)
 	vgpu_close(idle);
 }
 
+#define PAGE ((size_t)sysconf(_SC_PAGESIZE))
+
+/* A page of the program's own, in the one page of window that a program can have here. */
+static uint8_t *registered_page(void)
+{
+	uint8_t *p = aligned_alloc(PAGE, PAGE);
+
+	assert_non_null(p);
+	memset(p, 0x5a, PAGE);
+	assert_int_equal(vgpu_host_register(vgpu, p, PAGE), 0);
+	return p;
+}
+
+static void test_registered_memory(void **state)
+{
+	const uint8_t *slice = fake.window; /* of channel 0, as the host has it */
+	uint8_t *p;
+
+	(void)state;
+	vgpu = opened();
+	p = registered_page();
+	assert_memory_equal(slice + FAKE_SLICE_BYTES - PAGE, p, PAGE);
+	p[7] = 7;
+	assert_int_equal(slice[FAKE_SLICE_BYTES - PAGE + 7], 7);
+	assert_int_equal(vgpu_host_unregister(vgpu, p), 0);
+	p[7] = 8;
+	assert_int_equal(slice[FAKE_SLICE_BYTES - PAGE + 7], 7);
+	assert_int_equal(p[8], 0x5a);
+	assert_int_equal(vgpu_host_register(vgpu, p, PAGE), 0);
+	vgpu_close(vgpu);
+	vgpu = NULL;
+	p[7] = 9;
+	assert_int_equal(slice[FAKE_SLICE_BYTES - PAGE + 7], 8);
+	assert_int_equal(p[8], 0x5a);
+	free(p);
+}
+
+/* The window cannot be mapped: the memory stays what it was. */
+static void test_registering_fails(void **state)
+{
+	uint8_t *p = aligned_alloc(PAGE, PAGE);
+	char path[256];
+
+	(void)state;
+	memset(p, 0x5a, PAGE);
+	vgpu = opened();
+	fake_device_path(path, "resource2");
+	unlink(path);
+	assert_true(vgpu_host_register(vgpu, p, PAGE) < 0);
+	assert_contains(vgpu_last_error(vgpu), "host_register: open resource2: ");
+	assert_int_equal(vgpu_host_unregister(vgpu, p), 713);
+	assert_int_equal(p[PAGE - 1], 0x5a);
+	free(p);
+}
+
+static int unplugging_seen;
+
+static void see_unplugging(void *opaque, enum vgpu_log_level level, const char *text)
+{
+	(void)opaque;
+	(void)level;
+	if (strstr(text, "was unplugged"))
+		__atomic_store_n(&unplugging_seen, 1, __ATOMIC_RELEASE);
+}
+
+/* What is registered survives an unplugging as the window does, and only what still is. */
+static void test_unplugged_with_registered_memory(void **state)
+{
+	uint8_t *p, *was;
+
+	(void)state;
+	options.log = see_unplugging;
+	vgpu = opened();
+	was = registered_page();
+	assert_int_equal(vgpu_host_unregister(vgpu, was), 0);
+	p = registered_page();
+	fake_device_unplug();
+	eventually(__atomic_load_n(&unplugging_seen, __ATOMIC_ACQUIRE));
+	assert_int_equal(vgpu_nop(vgpu), VGPU_EDEVLOST);
+	assert_int_equal(was[0], 0x5a);
+	assert_int_equal(p[0], 0); /* and no SIGBUS */
+	p[1] = 1;
+	vgpu_close(vgpu);
+	vgpu = NULL;
+	assert_int_equal(p[0], 0);
+	p[2] = 2;
+	assert_int_equal(was[0], 0x5a);
+	free(p);
+	free(was);
+}
+
 static void test_roll_call(void **state)
 {
 	int lock;
@@ -590,6 +681,9 @@ int main(void)
 		T(test_end_that_comes_with_an_answer),
 		T(test_timeout),
 		T(test_unplugged_during_a_call),
+		T(test_registered_memory),
+		T(test_registering_fails),
+		T(test_unplugged_with_registered_memory),
 		T(test_roll_call),
 		T(test_roll_call_that_another_took),
 		T(test_locks_that_go_late),
