@@ -3,11 +3,12 @@
  * compare gpu|cpu MEDIATOR VGPU OTHER IMAGE [--json FILE] [--cuda-library FILE]
  *         [--only TEXT]
  *
- * The same work through the mediator and without it, block by block in turn, each block on fresh
- * data whose results are verified. `gpu`: OTHER is native_gpu, the backend is cuda. `cpu`: OTHER is
- * raw_gpu, the backend is cpu; that tells what the mediator itself costs on this machine. --only:
- * rows with TEXT in their names, "copies" being the sizes from 4 KiB on. A row that fails does not
- * keep the others from being measured; the status is 1 then.
+ * The same work through the mediator and without it, block by block in turn, all of it several
+ * times by new processes, each block on fresh data whose results are verified. `gpu`: OTHER is
+ * native_gpu, the backend is cuda. `cpu`: OTHER is raw_gpu, the backend is cpu; that tells what the
+ * mediator itself costs on this machine. --only: rows with TEXT in their names, "copies" being the
+ * sizes from 4 KiB on. A row that fails does not keep the others from being measured; the status is
+ * 1 then.
  */
 #include <getopt.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@ bool compare_wants(const struct setup *s, const char *name)
 
 /* ---- two processes in turn ---- */
 
-void compare_start_peer(struct setup *s, struct peer *p, int which, const char *window_bytes,
+void compare_start_peer(struct setup *s, struct peer *p, int which, const char *where,
 			const cpu_set_t *cpus)
 {
 	char cpu[16];
@@ -32,53 +33,52 @@ void compare_start_peer(struct setup *s, struct peer *p, int which, const char *
 	while (!CPU_ISSET(first, &s->mediator_cpus))
 		first++;
 	snprintf(cpu, sizeof(cpu), "%d", first);
+	if (!where)
+		where = which == VGPU ? s->device : cpu;
 	peer_start(p, which == VGPU ? "vgpu" : s->report.native_name,
-		   (const char *const[]){ which == VGPU ? s->vgpu : s->other,
-					  which == VGPU ? s->device : cpu, s->image, window_bytes,
-					  NULL },
+		   (const char *const[]){ which == VGPU ? s->vgpu : s->other, where, s->image,
+					  cpus ? s->window_bytes : "0", NULL },
 		   cpus);
 }
 
-static void compare_start_pinned(struct setup *s, int which)
+static void start_pinned(struct setup *s, int which)
 {
-	compare_start_peer(s, &s->peers[which], which, s->window_bytes, &s->client_cpus);
+	compare_start_peer(s, &s->peers[which], which, NULL, &s->client_cpus);
 }
 
-/* What it answers is added to rows[0], or split over several. */
+/* What it answers, split over the rows. */
 static int ask_one(struct setup *s, int which, struct row *const *rows, size_t n,
 		   struct samples *answer, const char *command)
 {
-	struct row *row;
+	size_t each;
 
 	answer->n = 0;
 	if (peer_ask(&s->peers[which], command) < 0 || peer_answer(&s->peers[which], answer) < 0)
 		return -1;
-	for (size_t i = 0; i < answer->n; i++) {
-		row = rows[i * n / answer->n];
-		samples_add(which == VGPU ? &row->vgpu : &row->native, answer->us[i]);
-	}
+	each = answer->n / n;
+	for (size_t i = 0; i < n; i++)
+		report_add(which == VGPU ? &rows[i]->vgpu : &rows[i]->native,
+			   &(struct samples){ .us = answer->us + i * each, .n = each });
 	return 0;
 }
 
-void compare_alternate(struct setup *s, struct row *const *rows, size_t n, size_t room,
-		       const char *command)
+void compare_pair(struct setup *s, struct row *const *rows, size_t n, size_t room,
+		  const char *command)
 {
 	struct samples answer;
 	int which;
 
 	samples_init(&answer, room * n);
-	for (int turn = 0; turn < 2 * COMPARE_ROUNDS && !rows[0]->failed; turn++) {
-		which = (turn / 2 + turn) % 2;
+	for (int turn = 0; turn < 2 && !rows[0]->failed; turn++) {
+		which = (s->sitting + turn) % 2;
 		if (ask_one(s, which, rows, n, &answer, command) == 0)
 			continue;
 		for (size_t i = 0; i < n; i++)
 			rows[i]->failed = true;
 		peer_kill(&s->peers[which]);
-		compare_start_pinned(s, which);
+		start_pinned(s, which);
 	}
 	samples_free(&answer);
-	for (size_t i = 0; i < n; i++)
-		report_row_done(rows[i]);
 }
 
 struct plan {
@@ -86,7 +86,7 @@ struct plan {
 	const char *command;
 	enum wanted wanted;
 	double limit;
-	size_t samples; /* of a round */
+	size_t samples; /* of a sitting */
 };
 
 static void run_plans(struct setup *s, const struct plan *plans, size_t n)
@@ -97,55 +97,68 @@ static void run_plans(struct setup *s, const struct plan *plans, size_t n)
 		if (!compare_wants(s, plans[i].name))
 			continue;
 		row = report_row(&s->report, "us", plans[i].wanted, plans[i].limit,
-				 plans[i].samples * COMPARE_ROUNDS, "%s", plans[i].name);
-		compare_alternate(s, &row, 1, plans[i].samples, plans[i].command);
+				 plans[i].samples * COMPARE_SITTINGS, "%s", plans[i].name);
+		compare_pair(s, &row, 1, plans[i].samples, plans[i].command);
 	}
 }
 
 /* ---- the two comparisons ---- */
 
-static void start_both(struct setup *s, const char *title, const char *window_bytes)
+/* The mediator warms a worker for the one that was taken, which takes a GPU context. */
+#define SETTLE_US 800000
+
+static void sit_down(struct setup *s)
 {
-	s->report.title = title;
-	s->window_bytes = window_bytes;
-	s->mediator.cpus = &s->mediator_cpus;
-	s->device = bench_mediator_start(&s->mediator);
-	compare_start_pinned(s, OTHER);
-	compare_start_pinned(s, VGPU);
+	start_pinned(s, OTHER);
+	start_pinned(s, VGPU);
 	if (peer_ask(&s->peers[VGPU], "name") < 0 ||
 	    peer_answer_text(&s->peers[VGPU], s->report.device, sizeof(s->report.device)) < 0)
 		bench_die("%s does not work", s->vgpu);
-	report_head(&s->report);
+	usleep(SETTLE_US);
 }
 
-static void stop_both(struct setup *s)
+static void stand_up(struct setup *s)
 {
 	for (int which = OTHER; which <= VGPU; which++)
 		s->ended_badly |= peer_stop(&s->peers[which]) < 0;
+	fprintf(stderr, "sitting %d of %d is over\n", s->sitting + 1, COMPARE_SITTINGS);
+}
+
+/* All rows of pairs, copies up to @largest. */
+static void compare_pairs(struct setup *s, const struct plan *plans, size_t n, size_t largest)
+{
+	s->mediator.cpus = &s->mediator_cpus;
+	s->device = bench_mediator_start(&s->mediator);
+	for (s->sitting = 0; s->sitting < COMPARE_SITTINGS; s->sitting++) {
+		sit_down(s);
+		run_plans(s, plans, n);
+		compare_four_bytes(s);
+		compare_copies(s, largest);
+		if (s->gpu && s->sitting == 0)
+			compare_idle(s);
+		stand_up(s);
+	}
 	bench_mediator_stop();
 }
 
 static void compare_gpu(struct setup *s)
 {
 	static const struct plan plans[] = {
-		{ "launch, as its caller feels it", "launch 200", WANT_AT_MOST, 0.3, 3200 },
-		{ "launch, sustained", "rate 5000 4", WANT_SPEED, 0.97, 4 },
+		{ "launch, as its caller feels it", "launch 100", WANT_AT_MOST, 0.3, 1600 },
+		{ "launch, sustained", "rate 5000 5", WANT_SPEED, 0.97, 5 },
 		{ "launch + synchronize", "launch_sync 1000 0", WANT_PLUS, 0.5, 1000 },
 		{ "the same after 1 ms of rest", "launch_sync 100 1000", WANT_NOTHING, 0, 100 },
 		{ "allocate + free 1 MiB", "alloc 1048576 200", WANT_AT_MOST, 5, 200 },
 		{ "memory info", "memory_info 200", WANT_PLUS, 0.5, 200 },
 		{ "stream query", "query 1000", WANT_PLUS, 0.5, 1000 },
-		{ "graph of 100 kernels", "graph 100 50", WANT_SPEED, 0.98, 50 },
+		{ "graph of 100 kernels", "graph 100 100", WANT_SPEED, 0.98, 100 },
 		{ "64 KiB in, 20 launches, 64 KiB out", "dense 100", WANT_SPEED, 0.97, 100 },
-		{ "matrix product, 8192 x 8192", "matmul 8192 2", WANT_SPEED, 0.99, 2 },
+		{ "matrix product, 8192 x 8192", "matmul 8192 1", WANT_SPEED, 0.99, 1 },
 	};
 
-	start_both(s, "The mediator beside native CUDA, transport unix", "536870912");
-	run_plans(s, plans, sizeof(plans) / sizeof(plans[0]));
-	compare_four_bytes(s);
-	compare_copies(s, 256u << 20);
-	compare_idle(s);
-	stop_both(s);
+	s->report.title = "The mediator beside native CUDA, transport unix";
+	s->window_bytes = "536870912";
+	compare_pairs(s, plans, sizeof(plans) / sizeof(plans[0]), 256u << 20);
 
 	/* Many at once have all CPUs. */
 	s->mediator.cpus = NULL;
@@ -165,11 +178,9 @@ static void compare_cpu(struct setup *s)
 		{ "launch + synchronize", "launch_sync 5000 0", WANT_NOTHING, 0, 5000 },
 	};
 
-	start_both(s, "The mediator with backend cpu beside bare shared memory", "134217728");
-	run_plans(s, plans, sizeof(plans) / sizeof(plans[0]));
-	compare_four_bytes(s);
-	compare_copies(s, 64u << 20);
-	stop_both(s);
+	s->report.title = "The mediator with backend cpu beside bare shared memory";
+	s->window_bytes = "134217728";
+	compare_pairs(s, plans, sizeof(plans) / sizeof(plans[0]), 64u << 20);
 }
 
 static void name_cpus(struct setup *s)
@@ -227,7 +238,7 @@ int main(int argc, char **argv)
 		compare_gpu(&s);
 	else
 		compare_cpu(&s);
-	failed = report_end(&s.report);
+	failed = report_print(&s.report);
 	if (json)
 		report_write_json(&s.report, json);
 	report_dispose(&s.report);

@@ -25,6 +25,7 @@ struct setup {
 	struct bench_mediator mediator;
 	cpu_set_t client_cpus, mediator_cpus;
 	struct peer peers[2]; /* other, vgpu */
+	int sitting;
 	struct report report;
 };
 
@@ -32,16 +33,19 @@ struct setup {
 
 bool compare_wants(const struct setup *s, const char *name);
 
-void compare_start_peer(struct setup *s, struct peer *p, int which, const char *window_bytes,
+/* @where: NULL for what the two of the table have. */
+void compare_start_peer(struct setup *s, struct peer *p, int which, const char *where,
 			const cpu_set_t *cpus);
 
 /*
- * Both do it, several times in turn, and the rows are done. What is answered, @room samples a row,
- * is added to rows[0], or split over several. After a failure the next row gets a new process.
+ * Both do it in turn, in this sitting. What is answered, @room samples a row, is added to rows[0],
+ * or split over several. After a failure there is a new process.
  */
-void compare_alternate(struct setup *s, struct row *const *rows, size_t n, size_t room,
-		       const char *command);
-#define COMPARE_ROUNDS 5
+void compare_pair(struct setup *s, struct row *const *rows, size_t n, size_t room,
+		  const char *command);
+
+/* How often all of it is measured, each time by new processes. */
+#define COMPARE_SITTINGS 9
 
 /* ---- compare_copies.c ---- */
 

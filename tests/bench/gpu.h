@@ -35,7 +35,11 @@ struct gpu_launch {
 
 /* ---- all three ---- */
 
-/* @where: what the program was told, a device or a CPU. @image: a file with the kernels. */
+/* For native CUDA: the process sleeps while it waits, instead of polling. */
+#define GPU_SLEEPS "sleeps"
+
+/* @where: what the program was told, a device, a CPU or the above. @image: a file with the kernels.
+ */
 void gpu_open(const char *where, const char *image, size_t window_bytes);
 void gpu_close(void);
 

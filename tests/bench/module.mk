@@ -53,6 +53,6 @@ bench: bench-programs ## round trips, cold start, requests and copies beside raw
 # With a bundle nothing is built here.
 bench-gpu: $(if $(GPU_BUNDLE),,bench-programs) ## native CUDA and the mediator in turn, on a GPU; GPU_BUNDLE=PATH, BENCH_OUT=DIR, BENCH_ONLY=TEXT
 	$(Q)GPU_BUNDLE='$(GPU_BUNDLE)' BENCH_OUT='$(BENCH_OUT)' BENCH_ONLY='$(BENCH_ONLY)' \
-		timeout -k 5 400 tests/bench/bench-gpu.sh $(abspath $(B))
+		timeout -k 5 580 tests/bench/bench-gpu.sh $(abspath $(B))
 
 .PHONY: bench bench-gpu bench-programs

@@ -88,19 +88,19 @@ def linear_ticks(high):
 def plot_copies(report, way, path):
     rows = [r for r in report["rows"]
             if r["bytes"] and not r["failed"] and f" {way} the device" in r["name"]]
-    if not rows:
+    sizes = sorted({int(r["bytes"]) for r in rows})
+    if len(sizes) < 2:
         return
     sides = {"native": report["native"], "vgpu": "vgpu"}
-    sizes = sorted({int(r["bytes"]) for r in rows})
-    y_ticks = linear_ticks(max(r[side]["p50"] for r in rows for side in sides))
+    y_ticks = linear_ticks(max(r[side]["value"] for r in rows for side in sides))
     x = Axis(sizes[0], sizes[-1], LEFT, WIDTH - RIGHT, True)
     y = Axis(0, y_ticks[-1][0], HEIGHT - BOTTOM, TOP, False)
     parts = frame(f"Copies {way} the device", report["device"], x,
-                  [(s, size_label(s)) for s in sizes[::2]], "size", y, y_ticks, "GB/s, median")
+                  [(s, size_label(s)) for s in sizes[::2]], "size", y, y_ticks, "GB/s")
     entries = []
     for memory, dash in DASHES.items():
         for side, color in COLORS.items():
-            points = sorted((int(r["bytes"]), r[side]["p50"]) for r in rows
+            points = sorted((int(r["bytes"]), r[side]["value"]) for r in rows
                             if r["name"].endswith(memory))
             parts.append(curve([(x.at(s), y.at(v)) for s, v in points], color, dash))
             entries.append((f"{sides[side]}, {memory}", color, dash))

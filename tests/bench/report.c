@@ -11,18 +11,40 @@
 struct row *report_row(struct report *r, const char *unit, enum wanted wanted, double limit,
 		       size_t room, const char *name, ...)
 {
-	struct row *row = &r->rows[r->n++];
+	struct row *row, new = { .unit = unit, .wanted = wanted, .limit = limit };
 	va_list ap;
 
-	if (r->n > sizeof(r->rows) / sizeof(r->rows[0]))
-		bench_die("too many rows");
-	*row = (struct row){ .unit = unit, .wanted = wanted, .limit = limit };
 	va_start(ap, name);
-	vsnprintf(row->name, sizeof(row->name), name, ap);
+	vsnprintf(new.name, sizeof(new.name), name, ap);
 	va_end(ap);
-	samples_init(&row->native, room);
-	samples_init(&row->vgpu, room);
+	for (row = r->rows; row < r->rows + r->n; row++)
+		if (strcmp(row->name, new.name) == 0)
+			return row;
+	if (r->n++ == sizeof(r->rows) / sizeof(r->rows[0]))
+		bench_die("too many rows");
+	*row = new;
+	samples_init(&row->native.all, room);
+	samples_init(&row->vgpu.all, room);
 	return row;
+}
+
+void report_add(struct side *side, struct samples *s)
+{
+	samples_sort(s);
+	side->medians += samples_at(s, 0.5);
+	side->processes++;
+	for (size_t i = 0; i < s->n; i++)
+		samples_add(&side->all, s->us[i]);
+}
+
+void report_add_one(struct side *side, double us)
+{
+	report_add(side, &(struct samples){ .us = &us, .n = 1 });
+}
+
+static double value_of(const struct side *side)
+{
+	return side->processes ? side->medians / (double)side->processes : 0;
 }
 
 /* As it is shown: microseconds as they are, or GB/s. */
@@ -31,14 +53,19 @@ static double shown(const struct row *row, double value)
 	return row->bytes > 0 && value > 0 ? row->bytes / value / 1e3 : value;
 }
 
-static double shown_at(const struct row *row, const struct samples *s, double fraction)
+static double shown_value(const struct row *row, const struct side *side)
 {
-	return shown(row, samples_at(s, fraction));
+	return shown(row, value_of(side));
+}
+
+static double shown_at(const struct row *row, const struct side *side, double fraction)
+{
+	return shown(row, samples_at(&side->all, fraction));
 }
 
 static bool is_met(const struct row *row)
 {
-	const double native = samples_at(&row->native, 0.5), vgpu = samples_at(&row->vgpu, 0.5);
+	const double native = value_of(&row->native), vgpu = value_of(&row->vgpu);
 
 	if (row->failed)
 		return false;
@@ -79,9 +106,9 @@ static void say_wanted(const struct row *row, char *text, size_t len)
 /* vgpu beside native: a difference where that is what counts, else how many times as fast. */
 static void say_relation(const struct row *row, char *text, size_t len)
 {
-	const double native = samples_at(&row->native, 0.5), vgpu = samples_at(&row->vgpu, 0.5);
+	const double native = value_of(&row->native), vgpu = value_of(&row->vgpu);
 
-	if (!row->native.n || !row->vgpu.n)
+	if (!row->native.processes || !row->vgpu.processes)
 		snprintf(text, len, "-");
 	else if (row->wanted == WANT_PLUS || row->wanted == WANT_AT_MOST)
 		snprintf(text, len, "%+.2f", vgpu - native);
@@ -99,46 +126,45 @@ static const char *verdict(const struct row *row)
 	return is_met(row) ? "yes" : "NO";
 }
 
-void report_head(const struct report *r)
-{
-	printf("\n%s\n%s; CPUs: %s\n", r->title, r->device, r->cpus);
-	printf("%-44s %-6s %10s %10s %10s %10s %9s %9s  %s\n", "", "", r->native_name, "p99",
-	       "vgpu", "p99", "vgpu", "wanted", "met");
-}
-
-void report_row_done(struct row *row)
+static void print_row(const struct row *row)
 {
 	char wanted[32], relation[32];
 
-	samples_sort(&row->native);
-	samples_sort(&row->vgpu);
 	say_wanted(row, wanted, sizeof(wanted));
 	say_relation(row, relation, sizeof(relation));
 	printf("%-44s %-6s %10.2f %10.2f %10.2f %10.2f %9s %9s  %s\n", row->name, row->unit,
-	       shown_at(row, &row->native, 0.5), shown_at(row, &row->native, 0.99),
-	       shown_at(row, &row->vgpu, 0.5), shown_at(row, &row->vgpu, 0.99), relation, wanted,
+	       shown_value(row, &row->native), shown_at(row, &row->native, 0.99),
+	       shown_value(row, &row->vgpu), shown_at(row, &row->vgpu, 0.99), relation, wanted,
 	       verdict(row));
-	fflush(stdout);
 }
 
-unsigned int report_end(const struct report *r)
+unsigned int report_print(struct report *r)
 {
 	unsigned int missed = 0, failed = 0;
 
-	for (size_t i = 0; i < r->n; i++) {
-		missed += !is_met(&r->rows[i]) && !r->rows[i].failed;
-		failed += r->rows[i].failed;
+	printf("\n%s\n%s; CPUs: %s\n", r->title, r->device, r->cpus);
+	printf("%-44s %-6s %10s %10s %10s %10s %9s %9s  %s\n", "", "", r->native_name, "p99",
+	       "vgpu", "p99", "vgpu", "wanted", "met");
+	for (struct row *row = r->rows; row < r->rows + r->n; row++) {
+		samples_sort(&row->native.all);
+		samples_sort(&row->vgpu.all);
+		print_row(row);
+		missed += !is_met(row) && !row->failed;
+		failed += row->failed;
 	}
 	printf("%zu rows: %u missed, %u failed\n", r->n, missed, failed);
 	return failed;
 }
 
-static void write_samples(FILE *f, const struct row *row, const char *name, const struct samples *s)
+static void write_side(FILE *f, const struct row *row, const char *name, const struct side *side)
 {
-	fprintf(f, "\"%s\": { \"n\": %zu, \"p50\": %.4f, \"p99\": %.4f, \"quantiles\": [", name,
-		s->n, shown_at(row, s, 0.5), shown_at(row, s, 0.99));
-	for (int i = 0; i <= QUANTILES && s->n > QUANTILES; i++)
-		fprintf(f, "%s%.4f", i ? ", " : "", shown_at(row, s, (double)i / QUANTILES));
+	fprintf(f,
+		"\"%s\": { \"n\": %zu, \"processes\": %zu, \"value\": %.4f, \"p50\": %.4f, "
+		"\"p99\": %.4f, \"quantiles\": [",
+		name, side->all.n, side->processes, shown_value(row, side),
+		shown_at(row, side, 0.5), shown_at(row, side, 0.99));
+	for (int i = 0; i <= QUANTILES && side->all.n > QUANTILES; i++)
+		fprintf(f, "%s%.4f", i ? ", " : "", shown_at(row, side, (double)i / QUANTILES));
 	fprintf(f, "] }");
 }
 
@@ -150,9 +176,9 @@ static void write_row(FILE *f, const struct row *row)
 	say_relation(row, relation, sizeof(relation));
 	fprintf(f, "  { \"name\": \"%s\", \"unit\": \"%s\", \"bytes\": %.0f, ", row->name,
 		row->unit, row->bytes);
-	write_samples(f, row, "native", &row->native);
+	write_side(f, row, "native", &row->native);
 	fprintf(f, ", ");
-	write_samples(f, row, "vgpu", &row->vgpu);
+	write_side(f, row, "vgpu", &row->vgpu);
 	fprintf(f, ", \"relation\": \"%s\", \"wanted\": \"%s\", \"met\": %s, \"failed\": %s }",
 		relation, wanted, is_met(row) ? "true" : "false", row->failed ? "true" : "false");
 }
@@ -180,8 +206,8 @@ void report_write_json(const struct report *r, const char *path)
 void report_dispose(struct report *r)
 {
 	for (size_t i = 0; i < r->n; i++) {
-		samples_free(&r->rows[i].native);
-		samples_free(&r->rows[i].vgpu);
+		samples_free(&r->rows[i].native.all);
+		samples_free(&r->rows[i].vgpu.all);
 	}
 	r->n = 0;
 }
