@@ -24,8 +24,7 @@ int call_begin(struct call *c, struct vgpu *vgpu)
 	return 0;
 }
 
-/* An error that CUDA calls sticky: the context is done for, and so is the host's worker. */
-static bool is_fatal(int rc)
+bool error_ends_handle(int rc)
 {
 	if (rc == GPU_ERROR_ALREADY_REGISTERED || rc == GPU_ERROR_NOT_REGISTERED)
 		return false;
@@ -43,7 +42,7 @@ int call_end_quietly(struct call *c, int rc)
 		memcpy(&h->error, &c->why, sizeof(h->error));
 		pthread_mutex_unlock(&h->error_lock);
 		h->failed = rc != 0;
-		h->told |= is_fatal(rc);
+		h->told |= error_ends_handle(rc);
 	}
 	pthread_mutex_unlock(&h->lock);
 	return rc;

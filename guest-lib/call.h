@@ -25,6 +25,9 @@ struct call {
 /* Take the handle; on failure it is not held. */
 int call_begin(struct call *c, struct vgpu *vgpu);
 
+/* An error that CUDA calls sticky: the context is done for, and so is the host's worker. */
+bool error_ends_handle(int rc);
+
 /* A finished call's result, told to vgpu_last_error(); gives the handle back. */
 int call_end(struct call *c, int rc);
 

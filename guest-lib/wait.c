@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <time.h>
 
+#include "call.h"
 #include "private.h"
 #include "../common/shm.h"
 
@@ -123,13 +124,14 @@ int wait_end(struct vgpu *vgpu, int rc, struct cause *why)
 static int end_lost(struct vgpu *vgpu, int rc, struct cause *why)
 {
 	int32_t reason = (int32_t)shm_load_acquire(vgpu->channel.host_closed);
+	bool sticky = error_ends_handle(reason);
 
-	if (rc == VGPU_EDEVLOST && reason) {
-		rc = channel_reason(reason);
+	if ((rc == VGPU_EDEVLOST && reason) || (rc == VGPU_EBACKEND && sticky)) {
+		rc = sticky ? reason : channel_reason(reason);
 		because(why, rc, "host: closed the channel: %s", vgpu_strerror(rc));
 	}
 	/* A call has returned CUDA's own number for it already. */
-	if (rc == VGPU_EBACKEND && vgpu->told)
+	if ((rc == VGPU_EBACKEND || sticky) && vgpu->told)
 		rc = VGPU_EDEVLOST;
 	return wait_end(vgpu, rc, why);
 }

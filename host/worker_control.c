@@ -19,6 +19,7 @@
 
 #include "../common/errors.h"
 #include "../common/shm.h"
+#include "../protocol/vgpu_version.h"
 
 #define SAMPLES_PER_DEADLINE 8u
 #define SAMPLE_MS_MIN 2u
@@ -60,6 +61,15 @@ void worker_log_sink(void *ctx, enum log_level level, const char *text, size_t l
 	worker_send(&m, sizeof(m)); /* a supervisor that does not listen loses lines */
 }
 
+/* A program that asks later than we wait is told what it would have been told. */
+static int closed_word(const struct worker *w, int reason)
+{
+	if (reason != VGPU_EBACKEND || w->commands.lost <= 0 ||
+	    VGPU_VERSION_MINOR(w->geometry.version) < 1)
+		return reason;
+	return w->commands.lost;
+}
+
 _Noreturn void worker_end(struct worker *w, int reason, const char *why)
 {
 	struct worker_ended m = { .type = WORKER_ENDED, .reason = reason };
@@ -71,7 +81,7 @@ _Noreturn void worker_end(struct worker *w, int reason, const char *why)
 	/* Neither a guest that filled its eventfd nor a deaf supervisor keeps us alive. */
 	alarm(END_S);
 	if (reason)
-		shm_store(w->host_closed, (uint32_t)reason);
+		shm_store(w->host_closed, (uint32_t)closed_word(w, reason));
 	snprintf(m.why, sizeof(m.why), "%s", why);
 	while (worker_send(&m, sizeof(m)) == -EAGAIN)
 		poll(&(struct pollfd){ .fd = WORKER_CONTROL_FD, .events = POLLOUT }, 1, -1);

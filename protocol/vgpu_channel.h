@@ -97,7 +97,7 @@ _Static_assert(sizeof(struct vgpu_channel_header) == VGPU_PAGE_BYTES, "one page"
 #define VGPU_INDEX_REQ_EVENT 0x200
 #define VGPU_INDEX_RSP_EVENT 0x280
 #define VGPU_INDEX_HOST_CLOSED                                                                     \
-	0x300 /* int32: 0, or a negative VGPU_E*: the host gave up, and why */
+	0x300 /* int32: 0, or why the host gave up: VGPU_E*; or CUDA's sticky error, positive */
 #define VGPU_INDEX_GUEST_CLOSED 0x380 /* the same of the guest */
 
 /*

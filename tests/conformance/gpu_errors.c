@@ -349,6 +349,19 @@ static void faults(void)
 	EXPECT_ON(beside, 0, vgpu_synchronize(beside));
 }
 
+/* The worker does not wait for ever. */
+static void fault_asked_about_late(void)
+{
+	struct anything x;
+	auto_close g = NULL;
+
+	HELPED(open_with_anything(&g, &x));
+	EXPECT(0, launch_fault(&x));
+	usleep(1500000);
+	EXPECT_ON(g, CUDA_ILLEGAL_ADDRESS, vgpu_stream_synchronize(g, x.s));
+	HELPED(all_calls_return(&x, VGPU_EDEVLOST));
+}
+
 const struct test_case gpu_error_tests[] = {
 	{ "last error of calls", last_error_of_calls },
 	{ "last error of work without an answer", last_error_of_work },
@@ -356,5 +369,6 @@ const struct test_case gpu_error_tests[] = {
 	{ "GPU calls without a handle", no_handle },
 	{ "GPU calls in a forked child", forked_child },
 	{ "a kernel's fault ends its handle and no other", faults },
+	{ "a kernel's fault, asked about late", fault_asked_about_late },
 	{ NULL, NULL },
 };

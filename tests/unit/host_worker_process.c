@@ -31,6 +31,7 @@
 #include "../../host/mediator_throttle.h"
 #include "../../host/worker.h"
 #include "../../protocol/vgpu_errors.h"
+#include "../../protocol/vgpu_version.h"
 #include "fake_backend.h"
 
 #define SELF "/proc/self/exe"
@@ -105,7 +106,7 @@ static int32_t add(uint32_t n)
 }
 
 /* The worker says why it ends, tells the guest in shared memory, and is gone. */
-static void ends(int reason, const char *text)
+static void ends_telling(int reason, const char *text, int told)
 {
 	struct worker_ended m;
 	uint32_t closed;
@@ -117,7 +118,12 @@ static void ends(int reason, const char *text)
 		fail_msg("\"%s\" does not say \"%s\"", m.why, text);
 	assert_int_equal(local_worker_receive(&lw, &byte, 1, HANG_MS), 0);
 	closed = shm_load((uint32_t *)(void *)(ch.index + VGPU_INDEX_HOST_CLOSED));
-	assert_int_equal((int32_t)closed, reason);
+	assert_int_equal((int32_t)closed, told);
+}
+
+static void ends(int reason, const char *text)
+{
+	ends_telling(reason, text, reason);
 }
 
 static void guest_was_signalled(void)
@@ -410,6 +416,20 @@ static void test_lost_context_ends_worker(void **state)
 	(void)state;
 	serve("cuda");
 	assert_int_equal(add(FAKE_FAILS_FOR_GOOD), 700);
+	ends_telling(VGPU_EBACKEND, "backend", 700);
+}
+
+static void test_lost_context_of_an_older_guest(void **state)
+{
+	struct vgpu_channel_header *h;
+
+	(void)state;
+	assert_int_equal(start("cuda", NULL), 0);
+	assert_int_equal(local_channel_init(&ch, ENTRIES, WINDOW), 0);
+	h = (struct vgpu_channel_header *)(void *)ch.base;
+	h->version = VGPU_PROTOCOL_MAJOR << 16;
+	assert_int_equal(local_worker_assign(&lw, &ch, &assign, why, sizeof(why)), 0);
+	assert_int_equal(add(FAKE_FAILS_FOR_GOOD), 700);
 	ends(VGPU_EBACKEND, "backend");
 }
 
@@ -701,6 +721,7 @@ int main(int argc, char **argv)
 		CASE(test_deadline_covers_notification),
 		CASE(test_error_that_passes),
 		CASE(test_lost_context_ends_worker),
+		CASE(test_lost_context_of_an_older_guest),
 		CASE(test_hang_up_ends_worker),
 		CASE(test_memory_fault),
 		CASE(test_supervisor_killed),

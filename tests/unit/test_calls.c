@@ -385,6 +385,42 @@ static void test_reason_in_shared_memory(void **state)
 	is_dead(VGPU_EDEVLOST);
 }
 
+static enum fake_fate close_for_700(struct fake_host *h, const struct vgpu_request *req,
+				    struct vgpu_response *rsp)
+{
+	(void)req;
+	(void)rsp;
+	shm_store_release(fake_host_index(h, VGPU_INDEX_HOST_CLOSED), 700);
+	return FAKE_HANG_UP;
+}
+
+static void test_sticky_error_in_shared_memory(void **state)
+{
+	(void)state;
+	start(close_for_700, 0);
+	assert_int_equal(vgpu_nop(vgpu), 700);
+	assert_non_null(strstr(vgpu_last_error(vgpu), "closed the channel"));
+	is_dead(VGPU_EDEVLOST);
+}
+
+static enum fake_fate close_for_2(struct fake_host *h, const struct vgpu_request *req,
+				  struct vgpu_response *rsp)
+{
+	(void)req;
+	(void)rsp;
+	shm_store_release(fake_host_index(h, VGPU_INDEX_HOST_CLOSED), 2);
+	return FAKE_HANG_UP;
+}
+
+/* No error that a handle could end of. */
+static void test_other_error_in_shared_memory(void **state)
+{
+	(void)state;
+	start(close_for_2, 0);
+	assert_int_equal(vgpu_nop(vgpu), VGPU_EPROTO);
+	is_dead(VGPU_EPROTO);
+}
+
 static enum fake_fate junk(struct fake_host *h, const struct vgpu_request *req,
 			   struct vgpu_response *rsp)
 {
@@ -575,6 +611,8 @@ int main(void)
 		T(test_closed_for_no_reason),
 		T(test_closed_for_a_wild_reason),
 		T(test_reason_in_shared_memory),
+		T(test_sticky_error_in_shared_memory),
+		T(test_other_error_in_shared_memory),
 		T(test_junk_on_the_socket),
 		T(test_wrong_id),
 		T(test_fewer_elements_than_asked),
