@@ -23,11 +23,11 @@ vm-image: $(VM_NEEDS) ## QEMU, kernel and image that the VM tests run
 	$(Q)tests/vm/prepare.sh $(B) $(VM_FILES)
 
 check-vm: vm-image $(B)/host/gpu_mediator ## the guest's side in booted VMs
-	$(Q)prove --exec 'timeout 900 bash' $(VM_TESTS)
+	$(Q)LAB_ENV=$(abspath $(B))/vm/env prove --exec 'timeout 900 bash' $(VM_TESTS)
 
 SOAK_SECONDS ?= 600
 soak: vm-image $(B)/host/gpu_mediator ## two VMs in a loop for SOAK_SECONDS
-	$(Q)SOAK_SECONDS=$(SOAK_SECONDS) prove --exec 'timeout $(shell expr $(SOAK_SECONDS) + 600) bash' \
+	$(Q)LAB_ENV=$(abspath $(B))/vm/env SOAK_SECONDS=$(SOAK_SECONDS) prove --exec 'timeout $(shell expr $(SOAK_SECONDS) + 600) bash' \
 		tests/vm/soak.sh
 
 demo: ## boot a VM and run vector_add in it; DEMO_SHELL=1 gives a shell there

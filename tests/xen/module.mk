@@ -44,13 +44,13 @@ xen-image: vm-image $(B)/tests/xen/hvm_start.bin $(XEN_NEEDS) ## Xen, dom0 and g
 
 # Side by side: a Xen in emulation is one thread of work.
 check-xen: xen-image ## real Xen, in emulation: dom0 and its guests
-	$(Q)XEN_SCENARIOS='$(XEN_SCENARIOS)' prove -j2 --exec 'timeout 3000 bash' $(XEN_TESTS)
+	$(Q)XEN_ENV=$(abspath $(B))/xen/env XEN_SCENARIOS='$(XEN_SCENARIOS)' prove -j2 --exec 'timeout 3000 bash' $(XEN_TESTS)
 
 xen-lab: xen-image ## a shell in the dom0 of a Xen in emulation
 	$(Q)tests/xen/shell.sh
 
 soak-xen: xen-image ## two Xen guests in a loop for SOAK_SECONDS
-	$(Q)XEN_SCENARIOS=together SOAK_SECONDS=$(SOAK_SECONDS) prove \
+	$(Q)XEN_ENV=$(abspath $(B))/xen/env XEN_SCENARIOS=together SOAK_SECONDS=$(SOAK_SECONDS) prove \
 		--exec 'timeout $(shell expr $(SOAK_SECONDS) + 1500) bash' tests/xen/guests.test
 
 .PHONY: soak-xen xen-image check-xen xen-lab
