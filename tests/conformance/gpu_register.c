@@ -368,7 +368,10 @@ static void malformed_ranges(void)
 	EXPECT_ON(g, 0, vgpu_nop(g));
 }
 
-/* Page @i of six, each of another kind; the last is ordinary. */
+/*
+ * Page @i of six, each of another kind; the last is ordinary. The first is a hole, which is not
+ * ours to unmap again: somebody else's memory may have come there.
+ */
 static bool make_kinds(uint8_t *p)
 {
 	const int rw = PROT_READ | PROT_WRITE;
@@ -386,15 +389,18 @@ static void other_memory(void)
 					     "not for reading and writing", "has to be private",
 					     "not for reading and writing" };
 	const size_t n = page();
-	uint8_t stack[2 * 65536], *on_stack, *p;
+	uint8_t stack[2 * 65536], *on_stack, *below, *p;
 	auto_free uint8_t *probe = random_pages(n);
 	auto_close g = NULL;
 
 	CHECK(probe);
 	EXPECT(0, test_open(&g));
 	HELPED(registered(g, probe, n));
-	p = mmap(NULL, 6 * n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	CHECK(p != MAP_FAILED && make_kinds(p));
+	/* A page below, or the hole would be the end of all the room that is free. */
+	below = mmap(NULL, 7 * n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(below != MAP_FAILED);
+	p = below + n;
+	CHECK(make_kinds(p));
 	for (size_t i = 0; i < 5; i++)
 		HELPED(refused(g, CUDA_INVALID_VALUE, p + i * n, n, texts[i]));
 	HELPED(refused(g, CUDA_INVALID_VALUE, p + 4 * n, 2 * n, texts[4]));
@@ -404,7 +410,8 @@ static void other_memory(void)
 	syscall(SYS_munlock, p + 5 * n, n);
 	EXPECT_ON(g, 0, vgpu_host_register(g, p + 5 * n, n));
 	EXPECT_ON(g, 0, vgpu_host_unregister(g, p + 5 * n));
-	munmap(p, 6 * n);
+	munmap(below, n);
+	munmap(p + n, 5 * n);
 	on_stack = (uint8_t *)(((uintptr_t)stack + n - 1) / n * n);
 	HELPED(refused(g, CUDA_INVALID_VALUE, on_stack, n, "[stack]"));
 	EXPECT_ON(g, 0, vgpu_host_unregister(g, probe));
