@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "array.h"
 #include "call.h"
 #include "mapping.h"
 #include "../common/checked.h"
@@ -172,29 +173,19 @@ static struct host_range *range_at(const struct host_ranges *r, const void *ptr)
 
 static int ranges_add(struct host_ranges *r, struct host_range *range)
 {
-	uint32_t i = above(r, (uintptr_t)range->mapping.base);
+	struct host_range **all = array_insert(r->ranges, &r->count, &r->room, sizeof(*all),
+					       above(r, (uintptr_t)range->mapping.base), &range);
 
-	if (r->count == r->room) {
-		uint32_t room = r->room ? 2 * r->room : 16;
-		struct host_range **more = realloc(r->ranges, room * sizeof(*more));
-
-		if (!more)
-			return VGPU_ENOMEM;
-		r->ranges = more;
-		r->room = room;
-	}
-	memmove(&r->ranges[i + 1], &r->ranges[i], (r->count - i) * sizeof(*r->ranges));
-	r->ranges[i] = range;
-	r->count++;
+	if (!all)
+		return VGPU_ENOMEM;
+	r->ranges = all;
 	return 0;
 }
 
 static void ranges_remove(struct host_ranges *r, const struct host_range *range)
 {
-	uint32_t i = above(r, (uintptr_t)range->mapping.base) - 1;
-
-	memmove(&r->ranges[i], &r->ranges[i + 1], (r->count - i - 1) * sizeof(*r->ranges));
-	r->count--;
+	array_remove(r->ranges, &r->count, sizeof(*r->ranges),
+		     above(r, (uintptr_t)range->mapping.base) - 1);
 }
 
 /* One that is not mapped. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array.h"
 #include "call.h"
 #include "../common/checked.h"
 
@@ -84,20 +85,12 @@ static int post_free(struct call *c, uint64_t base)
 /* Put a segment in its place. On failure it is not there, and not freed. */
 static int pool_add(struct pool *p, struct segment *s)
 {
-	uint32_t i = above(p, s->base);
+	struct segment **all =
+		array_insert(p->segments, &p->count, &p->room, sizeof(*all), above(p, s->base), &s);
 
-	if (p->count == p->room) {
-		uint32_t room = p->room ? 2 * p->room : 16;
-		struct segment **more = realloc(p->segments, room * sizeof(*more));
-
-		if (!more)
-			return VGPU_ENOMEM;
-		p->segments = more;
-		p->room = room;
-	}
-	memmove(&p->segments[i + 1], &p->segments[i], (p->count - i) * sizeof(*p->segments));
-	p->segments[i] = s;
-	p->count++;
+	if (!all)
+		return VGPU_ENOMEM;
+	p->segments = all;
 	return 0;
 }
 
@@ -116,8 +109,7 @@ static int release(struct call *c, struct segment *s)
 
 	if (s->idle)
 		p->idle_bytes -= s->bytes;
-	memmove(&p->segments[i], &p->segments[i + 1], (p->count - i - 1) * sizeof(*p->segments));
-	p->count--;
+	array_remove(p->segments, &p->count, sizeof(*p->segments), i);
 	segment_free(s);
 	return post_free(c, base);
 }

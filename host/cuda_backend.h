@@ -224,6 +224,8 @@ void cuda_adder_dispose(struct backend *b);
 int cuda_vector_add(struct backend *b, const float *a, const float *bb, float *c, size_t n);
 
 /* cuda_memory.c */
+/* Zeroed pinned memory for all devices: *@out, NULL on failure, and *@address for the GPU. */
+int cuda_pinned_words(size_t bytes, void **out, CUdeviceptr *address);
 int cuda_memory_init(struct backend *b);
 void cuda_memory_dispose(struct backend *b);
 /* Let the driver pin the window, if it may and has not yet. */

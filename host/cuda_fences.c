@@ -11,7 +11,6 @@
 #include "cuda_backend.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "../common/errors.h"
 #include "../common/shm.h"
@@ -30,6 +29,7 @@ struct backend_fence {
 		*stream; /* that is waited for, unless it is the default one, or left */
 	uint32_t device; /* of it */
 	bool left;       /* the stream was destroyed */
+	uint32_t busy;   /* streams that were found so at first; a second one ends the search */
 	uint32_t word, looks;
 	struct cuda_event *events; /* marked without a word: done when all of them are */
 	int error;                 /* of marking it */
@@ -56,18 +56,11 @@ static struct backend_fence *fence_new(struct backend *b)
 
 int cuda_fences_init(struct backend *b)
 {
-	struct cuda_fences *all = &b->fences;
-	const size_t bytes = CUDA_WORDS * sizeof(*all->words);
-	void *p;
-	int rc = cudaHostAlloc(&p, bytes, cudaHostAllocMapped | cudaHostAllocPortable);
+	void *p = NULL;
+	int rc = cuda_pinned_words(CUDA_WORDS * sizeof(struct cuda_word), &p, &b->fences.address);
 
-	if (rc != cudaSuccess)
-		return cuda_result(rc);
-	all->words = p;
-	memset(p, 0, bytes);
-	rc = cudaHostGetDevicePointer(&p, all->words, 0);
-	all->address = (uintptr_t)p;
-	return cuda_result(rc);
+	b->fences.words = p;
+	return rc;
 }
 
 void cuda_fences_dispose(struct backend *b)
@@ -185,7 +178,7 @@ static int look_at_word(struct backend *b, struct backend_fence *f)
 
 /* ---- fences ---- */
 
-/* The streams that are busy. One is the fence's, a second ends the search. */
+/* One stream that is busy is the fence's. */
 static int find_busy(struct backend *b, struct backend_fence *f, uint32_t device,
 		     struct backend_stream *s)
 {
@@ -193,10 +186,10 @@ static int find_busy(struct backend *b, struct backend_fence *f, uint32_t device
 
 	if (rc != CUDA_ERROR_NOT_READY)
 		return rc;
-	f->looks++;
+	f->busy++;
 	f->device = device;
 	f->stream = s;
-	return f->looks == 1 ? 0 : rc;
+	return f->busy == 1 ? 0 : rc;
 }
 
 static void fence_begin(struct backend *b, struct backend_fence *f)
@@ -204,13 +197,12 @@ static void fence_begin(struct backend *b, struct backend_fence *f)
 	int rc = f->kind == VGPU_SYNC_DEVICE ? each_stream(b, f, find_busy)
 					     : find_busy(b, f, f->device, f->stream);
 
-	if (rc == 0 && f->looks == 0) {
+	if (rc == 0 && f->busy == 0) {
 		f->marked = true; /* and done */
 		return;
 	}
 	if (rc == 0)
 		await_word(b, f);
-	f->looks = 0;
 	if (!f->marked && f->kind == VGPU_SYNC_DEVICE)
 		f->stream = NULL; /* it is not that one's alone */
 	LIST_INSERT_HEAD(&b->fences.list, f, link);

@@ -9,6 +9,19 @@
 /* Room for the largest read(), on a cache line of its own. */
 #define SMALL_BYTES 128u
 
+int cuda_pinned_words(size_t bytes, void **out, CUdeviceptr *address)
+{
+	void *p;
+	int rc = cudaHostAlloc(out, bytes, cudaHostAllocMapped | cudaHostAllocPortable);
+
+	if (rc != cudaSuccess)
+		return cuda_result(rc);
+	memset(*out, 0, bytes);
+	rc = cudaHostGetDevicePointer(&p, *out, 0);
+	*address = (uintptr_t)p;
+	return cuda_result(rc);
+}
+
 int cuda_memory_init(struct backend *b)
 {
 	const size_t bytes = CUDA_STAGES * CUDA_STAGE_BYTES + SMALL_BYTES;

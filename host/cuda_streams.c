@@ -3,7 +3,6 @@
 #include "cuda_backend.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "../common/errors.h"
 #include "../common/shm.h"
@@ -13,17 +12,11 @@
 
 int cuda_streams_init(struct backend *b)
 {
-	const size_t bytes = VGPU_HOST_FUNCS_MAX * sizeof(uint32_t);
-	void *p;
-	int rc = cudaHostAlloc(&p, bytes, cudaHostAllocMapped | cudaHostAllocPortable);
+	void *p = NULL;
+	int rc = cuda_pinned_words(VGPU_HOST_FUNCS_MAX * sizeof(uint32_t), &p, &b->holds.address);
 
-	if (rc != cudaSuccess)
-		return cuda_result(rc);
 	b->holds.words = p;
-	memset(p, 0, bytes);
-	rc = cudaHostGetDevicePointer(&p, b->holds.words, 0);
-	b->holds.address = (uintptr_t)p;
-	return cuda_result(rc);
+	return rc;
 }
 
 /* No stream may stay behind that waits for us. */

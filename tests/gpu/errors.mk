@@ -7,7 +7,7 @@ ERRORS_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard tests/gpu/errors*.c))
 
 # Empty without nvcc: the backend `cpu` needs no images. Any GPU from compute capability 8.0 on.
 ERRORS_KERNELS := $(GPU_B)/errors_kernels.fatbin
-$(ERRORS_KERNELS): tests/gpu/errors_kernels.cu
+$(ERRORS_KERNELS): tests/gpu/errors_kernels.cu tests/conformance/kernels.cu
 	@mkdir -p $(@D)
 	$(call say,$(if $(NVCC),NVCC,GEN))
 	$(Q)$(if $(NVCC),$(NVCC) -O3 -gencode arch=compute_80$(comma)code=compute_80 -fatbin -o $@ $<,: >$@)

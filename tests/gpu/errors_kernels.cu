@@ -1,22 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Kernels that fail. spin_ms and fault the backend `cpu` has, too.
+// Kernels that fail, beside the conformance suite's, which the backend `cpu` has, too.
 #include <assert.h>
 #include <stdint.h>
 
-extern "C" __global__ void spin_ms(uint32_t ms)
-{
-	uint64_t start, now;
-
-	asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(start));
-	do
-		asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
-	while (now - start < ms * 1000000ull);
-}
-
-extern "C" __global__ void fault(void)
-{
-	*(volatile uint32_t *)16 = 1;
-}
+#include "../conformance/kernels.cu"
 
 extern "C" __global__ void misaligned(volatile uint32_t *p)
 {

@@ -373,50 +373,32 @@ static enum fake_fate close_word(struct fake_host *h, const struct vgpu_request 
 {
 	(void)req;
 	(void)rsp;
-	shm_store_release(fake_host_index(h, VGPU_INDEX_HOST_CLOSED), (uint32_t)VGPU_EBACKEND);
+	shm_store_release(fake_host_index(h, VGPU_INDEX_HOST_CLOSED), (uint32_t)h->script.reason);
 	return FAKE_HANG_UP;
 }
 
 static void test_reason_in_shared_memory(void **state)
 {
 	(void)state;
-	start(close_word, 0);
+	start(close_word, VGPU_EBACKEND);
 	assert_int_equal(vgpu_nop(vgpu), VGPU_EBACKEND);
 	is_dead(VGPU_EDEVLOST);
-}
-
-static enum fake_fate close_for_700(struct fake_host *h, const struct vgpu_request *req,
-				    struct vgpu_response *rsp)
-{
-	(void)req;
-	(void)rsp;
-	shm_store_release(fake_host_index(h, VGPU_INDEX_HOST_CLOSED), 700);
-	return FAKE_HANG_UP;
 }
 
 static void test_sticky_error_in_shared_memory(void **state)
 {
 	(void)state;
-	start(close_for_700, 0);
+	start(close_word, 700);
 	assert_int_equal(vgpu_nop(vgpu), 700);
 	assert_non_null(strstr(vgpu_last_error(vgpu), "closed the channel"));
 	is_dead(VGPU_EDEVLOST);
-}
-
-static enum fake_fate close_for_2(struct fake_host *h, const struct vgpu_request *req,
-				  struct vgpu_response *rsp)
-{
-	(void)req;
-	(void)rsp;
-	shm_store_release(fake_host_index(h, VGPU_INDEX_HOST_CLOSED), 2);
-	return FAKE_HANG_UP;
 }
 
 /* No error that a handle could end of. */
 static void test_other_error_in_shared_memory(void **state)
 {
 	(void)state;
-	start(close_for_2, 0);
+	start(close_word, 2);
 	assert_int_equal(vgpu_nop(vgpu), VGPU_EPROTO);
 	is_dead(VGPU_EPROTO);
 }
