@@ -25,7 +25,7 @@
 
 #include "../protocol/vgpu_gpu.h"
 
-#define BACKEND_ABI 2u
+#define BACKEND_ABI 3u
 #define BACKEND_SYMBOL "vgpu_backend_cuda"
 
 struct backend; /* one per worker, the backend's own */
@@ -121,9 +121,13 @@ struct backend_ops {
 	/* @data, private memory, can be used again at once. */
 	int (*write)(struct backend *b, struct backend_stream *s, uint64_t dst, const void *data,
 		     uint32_t bytes);
-	/* @out has the data when it returns: it waits. At most VGPU_READ_MAX. */
-	int (*read)(struct backend *b, struct backend_stream *s, uint64_t src, void *out,
-		    uint32_t bytes);
+	/*
+	 * At most VGPU_READ_MAX bytes, as they are when the stream gets there: fence_done() gives
+	 * them. VGPU_EQUOTA: some hundreds of reads are under way. Where a capture forbids it this
+	 * refuses, and does no harm.
+	 */
+	int (*read)(struct backend *b, struct backend_stream *s, uint64_t src, uint32_t bytes,
+		    struct backend_fence **out);
 
 	/* ---- modules and kernels ---- */
 
@@ -165,12 +169,13 @@ struct backend_ops {
 	 * @object may be NULL), the device, or behind an event. fence_mark() is called once, before
 	 * the next request runs, if it is not done by then: the fence must not wait for what comes
 	 * later. Where captures forbid it fence() refuses, and does them no harm. fence_done()
-	 * returns VGPU_EBUSY while it is not done; any other answer is final and has freed it.
-	 * fence_drop() forgets it.
+	 * returns VGPU_EBUSY while it is not done; any other answer is final and has freed it. 0
+	 * from that of a read() has filled @data, which may be NULL for others. fence_drop()
+	 * forgets it.
 	 */
 	int (*fence)(struct backend *b, uint32_t kind, void *object, struct backend_fence **out);
 	int (*fence_mark)(struct backend *b, struct backend_fence *f);
-	int (*fence_done)(struct backend *b, struct backend_fence *f);
+	int (*fence_done)(struct backend *b, struct backend_fence *f, void *data);
 	void (*fence_drop)(struct backend *b, struct backend_fence *f);
 
 	/*

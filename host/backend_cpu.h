@@ -50,7 +50,9 @@ enum cpu_error {
 struct backend_fence {
 	uint32_t refs;
 	bool done;
-	uint64_t ns; /* when it was */
+	uint64_t ns;    /* when it was */
+	uint32_t bytes; /* of a read */
+	uint8_t data[VGPU_READ_MAX];
 };
 
 struct cpu_kernel {
@@ -68,10 +70,16 @@ enum cpu_op_kind {
 	CPU_COPY,
 	CPU_MEMSET,
 	CPU_WRITE,
+	CPU_READ,
 	CPU_LAUNCH,
 	CPU_RECORD,
 	CPU_WAIT,
 	CPU_HOLD
+};
+
+struct cpu_read {
+	uint64_t src;
+	uint32_t bytes;
 };
 
 struct cpu_op {
@@ -80,7 +88,7 @@ struct cpu_op {
 	struct backend_stream *stream; /* NULL: the whole device */
 	bool passive;                  /* only looks: nothing waits for it */
 	uint64_t end_us;               /* of a launch that takes a while, once it started */
-	struct backend_fence *point;   /* of RECORD, WAIT */
+	struct backend_fence *point;   /* of RECORD, READ, WAIT */
 	uint32_t number;               /* of HOLD */
 	const struct cpu_kernel *kernel;
 	union {
@@ -88,6 +96,7 @@ struct cpu_op {
 		struct backend_memset set;
 		struct backend_launch launch;
 		uint64_t dst; /* of WRITE */
+		struct cpu_read read;
 	};
 	uint32_t bytes; /* of WRITE's data or LAUNCH's parameters, */
 	const void *data;
@@ -141,6 +150,8 @@ void cpu_queue_init(struct backend *b);
 void cpu_queue_dispose(struct backend *b);
 /* Do @op now, keep a copy of it, or put one into the graph that its stream captures. */
 int cpu_submit(struct backend *b, const struct cpu_op *op);
+/* The same with a point of its own, which is *@out's then. */
+int cpu_submit_point(struct backend *b, struct cpu_op *op, struct backend_fence **out);
 /* Do of what is kept all that can be. */
 void cpu_progress(struct backend *b);
 /* Until it is done. */
@@ -170,7 +181,7 @@ int cpu_event_elapsed(struct backend *b, struct backend_event *start, struct bac
 		      float *ms);
 int cpu_fence(struct backend *b, uint32_t kind, void *object, struct backend_fence **out);
 int cpu_fence_mark(struct backend *b, struct backend_fence *f);
-int cpu_fence_done(struct backend *b, struct backend_fence *f);
+int cpu_fence_done(struct backend *b, struct backend_fence *f, void *data);
 void cpu_fence_drop(struct backend *b, struct backend_fence *f);
 int cpu_hold(struct backend *b, struct backend_stream *s, uint32_t number);
 void cpu_release(struct backend *b, uint32_t number);
@@ -193,12 +204,14 @@ int cpu_memset(struct backend *b, struct backend_stream *s, const struct backend
 int cpu_copy(struct backend *b, struct backend_stream *s, const struct backend_copy *c);
 int cpu_write(struct backend *b, struct backend_stream *s, uint64_t dst, const void *data,
 	      uint32_t bytes);
-int cpu_read(struct backend *b, struct backend_stream *s, uint64_t src, void *out, uint32_t bytes);
+int cpu_read(struct backend *b, struct backend_stream *s, uint64_t src, uint32_t bytes,
+	     struct backend_fence **out);
 void cpu_memory_dispose(struct backend *b);
 /* The work itself: 0, or a CUDA error, which ends the context. */
 int cpu_do_copy(struct backend *b, const struct backend_copy *c);
 int cpu_do_memset(struct backend *b, const struct backend_memset *m);
 int cpu_do_write(struct backend *b, uint64_t dst, const void *data, uint32_t bytes);
+int cpu_do_read(struct backend *b, const struct cpu_read *r, struct backend_fence *point);
 
 /* backend_cpu_modules.c */
 int cpu_module_load(struct backend *b, const void *image, size_t bytes, struct backend_module **out,

@@ -118,6 +118,15 @@ int cpu_do_write(struct backend *b, uint64_t dst, const void *data, uint32_t byt
 	return 0;
 }
 
+int cpu_do_read(struct backend *b, const struct cpu_read *r, struct backend_fence *point)
+{
+	if (!allocations_have(&b->memory, r->src, r->bytes))
+		return CPU_ILLEGAL_ADDRESS;
+	memcpy(point->data, (const void *)(uintptr_t)r->src, r->bytes);
+	point->bytes = r->bytes;
+	return 0;
+}
+
 int cpu_memset(struct backend *b, struct backend_stream *s, const struct backend_memset *m)
 {
 	const struct cpu_op op = { .kind = CPU_MEMSET, .stream = cpu_stream(b, s), .set = *m };
@@ -146,19 +155,17 @@ int cpu_write(struct backend *b, struct backend_stream *s, uint64_t dst, const v
 	return cpu_submit(b, &op);
 }
 
-int cpu_read(struct backend *b, struct backend_stream *s, uint64_t src, void *out, uint32_t bytes)
+int cpu_read(struct backend *b, struct backend_stream *stream, uint64_t src, uint32_t bytes,
+	     struct backend_fence **out)
 {
-	struct backend_fence *done;
-	int rc = cpu_fence(b, VGPU_SYNC_STREAM, s, &done);
+	struct cpu_op op = {
+		.kind = CPU_READ,
+		.stream = cpu_stream(b, stream),
+		.read = { .src = src, .bytes = bytes },
+	};
 
-	if (rc) /* CUDA makes no difference here between a stream that captures and the default */
-		return rc == CPU_CAPTURE_IMPLICIT ? CPU_CAPTURE_UNSUPPORTED : rc;
-	cpu_wait(b, done);
-	cpu_point_put(done);
 	if (b->fault)
 		return b->fault;
-	if (!allocations_have(&b->memory, src, bytes))
-		return CPU_INVALID_VALUE;
-	memcpy(out, (const void *)(uintptr_t)src, bytes);
-	return 0;
+	/* CUDA makes no difference here between a stream that captures and the default one. */
+	return cpu_may_wait(b, op.stream) ? CPU_CAPTURE_UNSUPPORTED : cpu_submit_point(b, &op, out);
 }

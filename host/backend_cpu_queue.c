@@ -88,6 +88,10 @@ static void execute(struct backend *b, const struct cpu_op *op)
 	case CPU_LAUNCH:
 		b->fault = launch(b, op);
 		break;
+	case CPU_READ:
+		b->fault = cpu_do_read(b, &op->read, op->point);
+		point_reached(op->point);
+		break;
 	case CPU_RECORD:
 		point_reached(op->point);
 		break;
@@ -143,7 +147,7 @@ static void drop_kept(struct backend *b)
 	struct cpu_op *op;
 
 	while ((op = TAILQ_FIRST(&b->kept))) {
-		if (op->kind == CPU_RECORD)
+		if (op->kind == CPU_RECORD || op->kind == CPU_READ)
 			point_reached(op->point);
 		remove_kept(b, op);
 	}
@@ -266,6 +270,21 @@ int cpu_submit(struct backend *b, const struct cpu_op *op)
 		return keep(b, op);
 	execute(b, op);
 	return 0;
+}
+
+int cpu_submit_point(struct backend *b, struct cpu_op *op, struct backend_fence **out)
+{
+	int rc;
+
+	op->point = cpu_point_new();
+	if (!op->point)
+		return VGPU_ENOMEM;
+	rc = cpu_submit(b, op);
+	if (rc)
+		cpu_point_put(op->point);
+	else
+		*out = op->point;
+	return rc;
 }
 
 void cpu_wait(struct backend *b, const struct backend_fence *point)

@@ -2,6 +2,7 @@
 #include "backend_cpu.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "../common/errors.h"
 
@@ -75,15 +76,7 @@ static int point_behind(struct backend *b, struct backend_stream *s, struct back
 		return rc;
 	if (!s && !LIST_EMPTY(&b->captures))
 		return CPU_CAPTURE_UNSUPPORTED;
-	op.point = cpu_point_new();
-	if (!op.point)
-		return VGPU_ENOMEM;
-	rc = cpu_submit(b, &op);
-	if (rc)
-		cpu_point_put(op.point);
-	else
-		*out = op.point;
-	return rc;
+	return cpu_submit_point(b, &op, out);
 }
 
 int cpu_stream_query(struct backend *b, struct backend_stream *stream)
@@ -128,6 +121,7 @@ int cpu_event_record(struct backend *b, struct backend_event *e, struct backend_
 {
 	struct backend_stream *s = cpu_stream(b, stream);
 	struct cpu_op op = { .kind = CPU_RECORD, .stream = s };
+	struct backend_fence *point;
 	int rc;
 
 	if (s->capture) {
@@ -136,16 +130,11 @@ int cpu_event_record(struct backend *b, struct backend_event *e, struct backend_
 		e->capture = s->capture->number;
 		return 0;
 	}
-	op.point = cpu_point_new();
-	if (!op.point)
-		return VGPU_ENOMEM;
-	rc = cpu_submit(b, &op);
-	if (rc) {
-		cpu_point_put(op.point);
+	rc = cpu_submit_point(b, &op, &point);
+	if (rc)
 		return rc;
-	}
 	cpu_point_put(e->point);
-	e->point = op.point;
+	e->point = point;
 	e->capture = 0;
 	return 0;
 }
@@ -213,12 +202,14 @@ int cpu_fence_mark(struct backend *b, struct backend_fence *f)
 	return 0;
 }
 
-int cpu_fence_done(struct backend *b, struct backend_fence *f)
+int cpu_fence_done(struct backend *b, struct backend_fence *f, void *data)
 {
 	if (!f->done)
 		cpu_progress(b);
 	if (!f->done && !b->fault)
 		return VGPU_EBUSY;
+	if (f->bytes && !b->fault)
+		memcpy(data, f->data, f->bytes);
 	cpu_point_put(f);
 	return b->fault;
 }

@@ -33,6 +33,7 @@
 	X(cuFuncGetAttribute)                                                                      \
 	X(cuFuncLoad)                                                                              \
 	X(cuFuncSetAttribute)                                                                      \
+	X(cuGraphLaunch)                                                                           \
 	X(cuKernelGetFunction)                                                                     \
 	X(cuKernelGetParamInfo)                                                                    \
 	X(cuLaunchKernel)                                                                          \
@@ -80,9 +81,16 @@ struct backend_event {
 	unsigned int flags; /* cudaEventDisableTiming or 0 */
 };
 
+/* Counts what was put into a stream. */
+struct cuda_progress {
+	uint64_t given;
+	uint64_t done; /* so many are known to be */
+};
+
 struct backend_stream {
 	LIST_ENTRY(backend_stream) link;
 	cudaStream_t handle;
+	struct cuda_progress progress;
 	uint32_t device;
 	bool blocking; /* waits for the default stream, and it for this one */
 	bool capturing;
@@ -94,6 +102,7 @@ struct cuda_device {
 	bool used;      /* it has a context */
 	uint32_t peers; /* bit n: its access to device n was asked for */
 	struct cuda_event *events;
+	struct cuda_progress progress; /* of its default stream */
 };
 
 /* cuda_vector_add.c */
@@ -126,7 +135,6 @@ struct cuda_stage {
 struct cuda_staging {
 	struct cuda_stage stages[CUDA_STAGES];
 	uint32_t turn;
-	uint8_t *small; /* where read() receives */
 };
 
 struct cuda_window {
@@ -145,13 +153,18 @@ struct cuda_holds {
 	uint32_t under_way;
 };
 
-/* cuda_fences.c: words that streams write when they come to them, a line of the cache each. */
-#define CUDA_WORDS 64u
+/*
+ * cuda_fences.c: words that streams write when they come to them, a line of the cache each. There
+ * are enough for the reads of an honest guest, whose ring has room for 256.
+ */
+#define CUDA_WORDS 1024u
 
 struct cuda_word {
 	uint32_t round;
-	uint32_t unused[15];
+	uint32_t unused[3];
+	uint8_t data[VGPU_READ_MAX]; /* what read() asked for, there before the round is */
 };
+_Static_assert(sizeof(struct cuda_word) == 64, "a line of the cache");
 
 struct cuda_fences {
 	LIST_HEAD(, backend_fence) list; /* those that have a word, or are not marked */
@@ -213,9 +226,19 @@ static inline cudaStream_t cuda_stream_handle(const struct backend_stream *s)
 	return s ? s->handle : NULL;
 }
 
-static inline int cuda_stream_use(struct backend *b, const struct backend_stream *s)
+static inline struct cuda_progress *cuda_progress(struct backend *b, uint32_t device,
+						  struct backend_stream *s)
 {
-	return cuda_device_use(b, cuda_stream_device(b, s));
+	return s ? &s->progress : &b->devices[device].progress;
+}
+
+/* Something is about to be put into the stream: all that is must come by here. */
+static inline int cuda_stream_use(struct backend *b, struct backend_stream *s)
+{
+	const uint32_t device = cuda_stream_device(b, s);
+
+	cuda_progress(b, device, s)->given++;
+	return cuda_device_use(b, device);
 }
 
 /* cuda_vector_add.c */
@@ -242,7 +265,6 @@ int cuda_copy_init(struct backend *b);
 int cuda_copy(struct backend *b, struct backend_stream *s, const struct backend_copy *c);
 int cuda_write(struct backend *b, struct backend_stream *s, uint64_t dst, const void *data,
 	       uint32_t bytes);
-int cuda_read(struct backend *b, struct backend_stream *s, uint64_t src, void *out, uint32_t bytes);
 
 /* cuda_modules.c */
 int cuda_module_load(struct backend *b, const void *image, size_t bytes,
@@ -263,6 +285,8 @@ int cuda_streams_init(struct backend *b);
 void cuda_streams_dispose(struct backend *b);
 /* Does it capture? Of the default stream: does one capture that waits for it? */
 bool cuda_stream_captures(const struct backend *b, const struct backend_stream *s);
+/* Ask the driver how far the stream is; NULL is @device's default one. */
+int cuda_stream_look(struct backend *b, uint32_t device, struct backend_stream *s);
 int cuda_stream_create(struct backend *b, uint32_t flags, int32_t priority,
 		       struct backend_stream **out);
 void cuda_stream_destroy(struct backend *b, struct backend_stream *s);
@@ -290,8 +314,10 @@ void cuda_fences_dispose(struct backend *b);
 /* @s goes: fences of it get along without from here on. */
 void cuda_fences_leave(struct backend *b, struct backend_stream *s);
 int cuda_fence(struct backend *b, uint32_t kind, void *object, struct backend_fence **out);
+int cuda_read(struct backend *b, struct backend_stream *s, uint64_t src, uint32_t bytes,
+	      struct backend_fence **out);
 int cuda_fence_mark(struct backend *b, struct backend_fence *f);
-int cuda_fence_done(struct backend *b, struct backend_fence *f);
+int cuda_fence_done(struct backend *b, struct backend_fence *f, void *data);
 void cuda_fence_drop(struct backend *b, struct backend_fence *f);
 
 /* cuda_graphs.c */

@@ -338,19 +338,3 @@ int cuda_write(struct backend *b, struct backend_stream *s, uint64_t dst, const 
 		rc = cuda_result(write_by_kernel(handle, dst, data, bytes));
 	return rc;
 }
-
-int cuda_read(struct backend *b, struct backend_stream *s, uint64_t src, void *out, uint32_t bytes)
-{
-	cudaStream_t handle = cuda_stream_handle(s);
-	int rc = cuda_stream_use(b, s);
-
-	if (rc == 0 && b->captures && cuda_stream_captures(b, s))
-		rc = cudaErrorStreamCaptureUnsupported;
-	if (rc == 0)
-		rc = cuda_driver.cuMemcpyDtoHAsync(b->staging.small, src, bytes, handle);
-	if (rc == 0)
-		rc = cuda_driver.cuStreamSynchronize(handle);
-	if (rc == 0)
-		memcpy(out, b->staging.small, bytes);
-	return rc;
-}

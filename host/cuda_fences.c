@@ -3,7 +3,10 @@
  * Fences. Most wait for one stream. Where that is busy it writes a word of ours when it comes to
  * it, and to look is to read that: cheaper than to ask the driver, and the GPU is there 0.5 to 0.8
  * us before the driver tells (docs/benchmarks.md). A stream that failed never writes, so now and
- * then the driver is asked all the same.
+ * then the driver is asked all the same. Which stream is busy the driver is asked only where what
+ * was put into them does not tell.
+ *
+ * A read is a fence of that kind, and the bytes come to lie beside the word.
  *
  * A fence that waits for several streams, or finds no free word, looks at the streams themselves,
  * until something else is about to go into one: then events are recorded, and it looks at those.
@@ -31,6 +34,8 @@ struct backend_fence {
 	bool left;       /* the stream was destroyed */
 	uint32_t busy;   /* streams that were found so at first; a second one ends the search */
 	uint32_t word, looks;
+	uint64_t given;            /* into its stream when the word was */
+	uint32_t bytes;            /* of a read */
 	struct cuda_event *events; /* marked without a word: done when all of them are */
 	int error;                 /* of marking it */
 };
@@ -86,13 +91,6 @@ static int refuse_captures(const struct backend *b, uint32_t kind, const struct 
 	return s ? cudaErrorStreamCaptureUnsupported : cudaErrorStreamCaptureImplicit;
 }
 
-static int query(struct backend *b, uint32_t device, struct backend_stream *s)
-{
-	int rc = cuda_device_use(b, device);
-
-	return rc ? rc : (int)cuda_driver.cuStreamQuery(cuda_stream_handle(s));
-}
-
 typedef int (*stream_fn)(struct backend *b, struct backend_fence *f, uint32_t device,
 			 struct backend_stream *s);
 
@@ -135,28 +133,43 @@ static uint32_t word_take(struct cuda_fences *all)
 	return NO_WORD;
 }
 
-/* Have the fence's one busy stream write a word, if there is one; failing that, nothing is lost. */
-static void await_word(struct backend *b, struct backend_fence *f)
+/* Have the fence's stream write the word. */
+static int word_write(struct backend *b, struct backend_fence *f, uint32_t word)
 {
 	struct cuda_fences *all = &b->fences;
-	uint32_t i = word_take(all);
-	int rc;
+	int rc = cuda_device_use(b, f->device);
 
-	if (i == NO_WORD)
-		return;
-	rc = cuda_device_use(b, f->device);
 	if (rc == 0)
-		rc = (int)cuda_driver.cuStreamWriteValue32(cuda_stream_handle(f->stream),
-							   all->address + i * sizeof(*all->words),
-							   all->rounds[i] + 1,
-							   CU_STREAM_WRITE_VALUE_DEFAULT);
-	if (rc) {
-		all->used[i] = false;
-		return;
-	}
-	all->rounds[i]++;
-	f->word = i;
+		rc = (int)cuda_driver.cuStreamWriteValue32(
+			cuda_stream_handle(f->stream), all->address + word * sizeof(*all->words),
+			all->rounds[word] + 1, CU_STREAM_WRITE_VALUE_DEFAULT);
+	if (rc)
+		return rc;
+	all->rounds[word]++;
+	f->given = cuda_progress(b, f->device, f->stream)->given;
+	f->word = word;
 	f->marked = true;
+	return 0;
+}
+
+/* Wait for the fence's one busy stream by a word, if there is one; failing that, nothing is lost. */
+static void await_word(struct backend *b, struct backend_fence *f)
+{
+	uint32_t word = word_take(&b->fences);
+
+	if (word != NO_WORD && word_write(b, f, word))
+		b->fences.used[word] = false;
+}
+
+static void word_seen(struct backend *b, const struct backend_fence *f)
+{
+	struct cuda_progress *p;
+
+	if (f->left)
+		return;
+	p = cuda_progress(b, f->device, f->stream);
+	if (p->done < f->given)
+		p->done = f->given;
 }
 
 static int look_at_word(struct backend *b, struct backend_fence *f)
@@ -164,25 +177,58 @@ static int look_at_word(struct backend *b, struct backend_fence *f)
 	const struct cuda_fences *all = &b->fences;
 	int rc;
 
-	if (shm_load_acquire(&all->words[f->word].round) == all->rounds[f->word])
+	if (shm_load_acquire(&all->words[f->word].round) == all->rounds[f->word]) {
+		word_seen(b, f);
 		return 0;
+	}
 	if (++f->looks % LOOKS_PER_QUERY)
 		return CUDA_ERROR_NOT_READY;
 	/* To ask would spoil the capture. */
 	if (b->captures && cuda_stream_captures(b, f->stream))
 		return CUDA_ERROR_NOT_READY;
 	/* Of a stream that was destroyed nothing but an error of the whole device can be known. */
-	rc = query(b, f->device, f->stream);
+	rc = cuda_stream_look(b, f->device, f->stream);
 	return rc == 0 && f->left ? CUDA_ERROR_NOT_READY : rc;
 }
 
 /* ---- fences ---- */
 
+static int find_at_work(struct backend *b, struct backend_fence *f, uint32_t device,
+			struct backend_stream *s)
+{
+	const struct cuda_progress *p = cuda_progress(b, device, s);
+
+	if (p->done == p->given)
+		return 0;
+	f->busy++;
+	f->device = device;
+	f->stream = s;
+	return f->busy > 1;
+}
+
+/*
+ * Is one stream at work, of all, and the one that is waited for? Beside others a word might wait
+ * for them: where one of the two is the default stream.
+ */
+static bool is_alone_at_work(struct backend *b, struct backend_fence *f)
+{
+	struct backend_fence found = { 0 };
+
+	each_stream(b, &found, find_at_work);
+	if (found.busy != 1)
+		return false;
+	if (f->kind == VGPU_SYNC_STREAM)
+		return f->stream == found.stream && f->device == found.device;
+	f->stream = found.stream;
+	f->device = found.device;
+	return true;
+}
+
 /* One stream that is busy is the fence's. */
 static int find_busy(struct backend *b, struct backend_fence *f, uint32_t device,
 		     struct backend_stream *s)
 {
-	int rc = query(b, device, s);
+	int rc = cuda_stream_look(b, device, s);
 
 	if (rc != CUDA_ERROR_NOT_READY)
 		return rc;
@@ -194,15 +240,20 @@ static int find_busy(struct backend *b, struct backend_fence *f, uint32_t device
 
 static void fence_begin(struct backend *b, struct backend_fence *f)
 {
-	int rc = f->kind == VGPU_SYNC_DEVICE ? each_stream(b, f, find_busy)
-					     : find_busy(b, f, f->device, f->stream);
+	int rc = 0;
 
-	if (rc == 0 && f->busy == 0) {
-		f->marked = true; /* and done */
-		return;
-	}
-	if (rc == 0)
+	if (is_alone_at_work(b, f))
 		await_word(b, f);
+	if (!f->marked) {
+		rc = f->kind == VGPU_SYNC_DEVICE ? each_stream(b, f, find_busy)
+						 : find_busy(b, f, f->device, f->stream);
+		if (rc == 0 && f->busy == 0) {
+			f->marked = true; /* and done */
+			return;
+		}
+		if (rc == 0)
+			await_word(b, f);
+	}
 	if (!f->marked && f->kind == VGPU_SYNC_DEVICE)
 		f->stream = NULL; /* it is not that one's alone */
 	LIST_INSERT_HEAD(&b->fences.list, f, link);
@@ -236,12 +287,55 @@ int cuda_fence(struct backend *b, uint32_t kind, void *object, struct backend_fe
 	return 0;
 }
 
+static int read_start(struct backend *b, struct backend_fence *f, uint64_t src)
+{
+	struct cuda_fences *all = &b->fences;
+	uint32_t word = word_take(all);
+	int rc;
+
+	if (word == NO_WORD)
+		return VGPU_EQUOTA;
+	rc = (int)cuda_driver.cuMemcpyDtoHAsync(all->words[word].data, src, f->bytes,
+						cuda_stream_handle(f->stream));
+	if (rc)
+		all->used[word] = false;
+	/* If this fails the bytes may still come, and the word stays taken. */
+	return rc ? rc : word_write(b, f, word);
+}
+
+int cuda_read(struct backend *b, struct backend_stream *s, uint64_t src, uint32_t bytes,
+	      struct backend_fence **out)
+{
+	struct backend_fence *f;
+	int rc = cuda_stream_use(b, s);
+
+	if (rc == 0 && b->captures && cuda_stream_captures(b, s))
+		rc = cudaErrorStreamCaptureUnsupported;
+	if (rc)
+		return rc;
+	f = fence_new(b);
+	if (!f)
+		return VGPU_ENOMEM;
+	f->kind = VGPU_SYNC_STREAM;
+	f->stream = s;
+	f->device = cuda_stream_device(b, s);
+	f->bytes = bytes;
+	rc = read_start(b, f, src);
+	if (rc) {
+		fence_free(b, f);
+		return rc;
+	}
+	LIST_INSERT_HEAD(&b->fences.list, f, link);
+	*out = f;
+	return 0;
+}
+
 /* Have @f wait for what is in a stream now, if that is not done. */
 static int mark_stream(struct backend *b, struct backend_fence *f, uint32_t device,
 		       struct backend_stream *s)
 {
 	struct cuda_event *e;
-	int rc = query(b, device, s);
+	int rc = cuda_stream_look(b, device, s);
 
 	if (rc != CUDA_ERROR_NOT_READY)
 		return rc;
@@ -282,7 +376,7 @@ static int query_only(struct backend *b, struct backend_fence *f, uint32_t devic
 		      struct backend_stream *s)
 {
 	(void)f;
-	return query(b, device, s);
+	return cuda_stream_look(b, device, s);
 }
 
 static int look(struct backend *b, struct backend_fence *f)
@@ -294,7 +388,7 @@ static int look(struct backend *b, struct backend_fence *f)
 		return look_at_word(b, f);
 	if (!f->marked)
 		return f->kind == VGPU_SYNC_DEVICE ? each_stream(b, f, query_only)
-						   : query(b, f->device, f->stream);
+						   : cuda_stream_look(b, f->device, f->stream);
 	while ((e = f->events) && !f->error) {
 		rc = cuda_driver.cuEventQuery(e->handle);
 		if (rc)
@@ -305,12 +399,14 @@ static int look(struct backend *b, struct backend_fence *f)
 	return f->error;
 }
 
-int cuda_fence_done(struct backend *b, struct backend_fence *f)
+int cuda_fence_done(struct backend *b, struct backend_fence *f, void *data)
 {
 	int rc = look(b, f);
 
 	if (rc == CUDA_ERROR_NOT_READY)
 		return VGPU_EBUSY;
+	if (rc == 0 && f->bytes)
+		shm_read_bytes(data, b->fences.words[f->word].data, f->bytes);
 	cuda_fence_drop(b, f);
 	return rc;
 }

@@ -66,7 +66,7 @@ int cuda_graph_launch(struct backend *b, struct backend_graph *g, struct backend
 {
 	int rc = cuda_stream_use(b, s);
 
-	return rc ? rc : cuda_result(cudaGraphLaunch(g->handle, cuda_stream_handle(s)));
+	return rc ? rc : (int)cuda_driver.cuGraphLaunch(g->handle, cuda_stream_handle(s));
 }
 
 void cuda_graph_destroy(struct backend *b, struct backend_graph *g)

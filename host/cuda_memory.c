@@ -6,9 +6,6 @@
 
 #include "../common/errors.h"
 
-/* Room for the largest read(), on a cache line of its own. */
-#define SMALL_BYTES 128u
-
 int cuda_pinned_words(size_t bytes, void **out, CUdeviceptr *address)
 {
 	void *p;
@@ -24,15 +21,13 @@ int cuda_pinned_words(size_t bytes, void **out, CUdeviceptr *address)
 
 int cuda_memory_init(struct backend *b)
 {
-	const size_t bytes = CUDA_STAGES * CUDA_STAGE_BYTES + SMALL_BYTES;
 	void *p;
-	int rc = cudaHostAlloc(&p, bytes, cudaHostAllocPortable);
+	int rc = cudaHostAlloc(&p, CUDA_STAGES * CUDA_STAGE_BYTES, cudaHostAllocPortable);
 
 	if (rc != cudaSuccess)
 		return cuda_result(rc);
 	for (uint32_t i = 0; i < CUDA_STAGES; i++)
 		b->staging.stages[i].data = (uint8_t *)p + i * CUDA_STAGE_BYTES;
-	b->staging.small = (uint8_t *)p + CUDA_STAGES * CUDA_STAGE_BYTES;
 	return 0;
 }
 

@@ -253,6 +253,7 @@ int cuda_launch(struct backend *b, struct backend_stream *s, struct backend_kern
 		return rc;
 	if (bytes != k->param_bytes)
 		return cudaErrorInvalidValue;
+	cuda_progress(b, device, s)->given++;
 	return cuda_driver.cuLaunchKernel(f, l->grid[0], l->grid[1], l->grid[2], l->block[0],
 					  l->block[1], l->block[2], l->dynamic_shared,
 					  cuda_stream_handle(s), NULL, bytes ? extra : NULL);

@@ -26,8 +26,9 @@ static void release_all(struct cuda_holds *h)
 		shm_store_release(&h->words[i], h->rounds[i]);
 }
 
-static void stream_free(struct backend_stream *s)
+static void stream_free(struct backend *b, struct backend_stream *s)
 {
+	cuda_fences_leave(b, s);
 	LIST_REMOVE(s, link);
 	cuda_result(cudaStreamDestroy(s->handle));
 	free(s);
@@ -40,7 +41,7 @@ void cuda_streams_dispose(struct backend *b)
 	release_all(&b->holds);
 	while ((s = LIST_FIRST(&b->streams)) || (s = LIST_FIRST(&b->leaving))) {
 		cudaStreamSynchronize(s->handle);
-		stream_free(s);
+		stream_free(b, s);
 	}
 	cudaFreeHost(b->holds.words);
 }
@@ -70,8 +71,20 @@ static void reap(struct backend *b)
 			cuda_driver.cuStreamSynchronize(s->handle);
 		}
 		b->leaving_count--;
-		stream_free(s);
+		stream_free(b, s);
 	}
+}
+
+int cuda_stream_look(struct backend *b, uint32_t device, struct backend_stream *s)
+{
+	struct cuda_progress *p = cuda_progress(b, device, s);
+	int rc = cuda_device_use(b, device);
+
+	if (rc == 0)
+		rc = (int)cuda_driver.cuStreamQuery(cuda_stream_handle(s));
+	if (rc == 0)
+		p->done = p->given;
+	return rc;
 }
 
 int cuda_stream_create(struct backend *b, uint32_t flags, int32_t priority,
@@ -121,7 +134,6 @@ static bool is_busy(const struct backend *b, const struct backend_stream *s)
 /* What is under way in it still counts as the device's, so it stays until that is done. */
 void cuda_stream_destroy(struct backend *b, struct backend_stream *s)
 {
-	cuda_fences_leave(b, s);
 	if (s->capturing)
 		drop_capture(b, s);
 	if (is_busy(b, s)) {
@@ -130,7 +142,7 @@ void cuda_stream_destroy(struct backend *b, struct backend_stream *s)
 		b->leaving_count++;
 		return;
 	}
-	stream_free(s);
+	stream_free(b, s);
 }
 
 int cuda_stream_wait(struct backend *b, struct backend_stream *s, struct backend_event *e)
@@ -144,9 +156,7 @@ int cuda_stream_wait(struct backend *b, struct backend_stream *s, struct backend
 
 int cuda_stream_query(struct backend *b, struct backend_stream *s)
 {
-	int rc = cuda_stream_use(b, s);
-
-	return rc ? rc : (int)cuda_driver.cuStreamQuery(cuda_stream_handle(s));
+	return cuda_stream_look(b, cuda_stream_device(b, s), s);
 }
 
 /*

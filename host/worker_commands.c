@@ -306,6 +306,7 @@ void commands_init(struct commands *c)
 		.backend = c->backend,
 		.window = c->window,
 		.window_bytes = c->window_bytes,
+		.copies_wait = c->copies_wait,
 		.deadline_us = (uint64_t)c->deadline_ms * 1000,
 	};
 	gpu_init(&c->gpu);
@@ -338,9 +339,23 @@ bool commands_run(struct commands *c, const struct vgpu_request *req, struct vgp
 	return true;
 }
 
+/* What befell work that nobody waits for. */
+static void keep_failure(struct commands *c)
+{
+	if (__builtin_expect(!c->gpu.failure, 1))
+		return;
+	failed(c, c->gpu.failure);
+	if (!c->sticky)
+		c->sticky = c->gpu.failure;
+	c->gpu.failure = 0;
+}
+
 bool commands_poll(struct commands *c, struct vgpu_response *rsp)
 {
-	if (!gpu_poll(&c->gpu, rsp, c->lost))
+	bool answers = gpu_poll(&c->gpu, rsp, c->lost);
+
+	keep_failure(c);
+	if (!answers)
 		return false;
 	if (rsp->status)
 		failed(c, rsp->status);
@@ -352,11 +367,6 @@ int commands_tend(struct commands *c, uint64_t now_us, bool idle)
 {
 	int rc = c->lost ? 0 : gpu_tend(&c->gpu, now_us, idle);
 
-	if (c->gpu.failure) {
-		failed(c, c->gpu.failure);
-		if (!c->sticky)
-			c->sticky = c->gpu.failure;
-		c->gpu.failure = 0;
-	}
+	keep_failure(c);
 	return rc;
 }

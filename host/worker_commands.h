@@ -25,6 +25,7 @@ struct commands {
 	const struct backend_info *info;
 	uint8_t *window; /* the guest can write it at any time */
 	uint64_t window_bytes;
+	bool copies_wait; /* of the window, in the backend: it cannot be registered */
 	uint32_t channel;
 	uint32_t status_flags; /* VGPU_STATUS_* */
 	uint32_t deadline_ms;

@@ -68,8 +68,9 @@ struct gpu_module {
 
 enum pending_kind {
 	PENDING_WORK,
-	PENDING_READ,
-	PENDING_HOST_FUNC
+	PENDING_HOST_FUNC,
+	PENDING_COPY_HELD, /* until its stream gets there */
+	PENDING_COPY,      /* until it is made */
 };
 
 struct pending {
@@ -77,10 +78,9 @@ struct pending {
 	enum pending_kind kind;
 	struct backend_fence *fence; /* NULL: it came to nothing, for this reason: */
 	int status;
-	union {
-		struct vgpu_read_args read;
-		uint32_t slot; /* of the host function */
-	};
+	uint32_t slot; /* of the host function, or where its stream stops for a copy */
+	bool silent;   /* nobody waits for the copy */
+	struct backend_copy copy;
 };
 
 struct pending_table {
@@ -117,12 +117,13 @@ struct gpu {
 	struct backend *backend;
 	uint8_t *window; /* the guest can write it at any time */
 	uint64_t window_bytes;
+	bool copies_wait;     /* those of the window may, in the backend */
 	uint64_t deadline_us; /* 0: none, and no markers */
 
 	struct allocations memory;
 	struct handles streams, events, modules, kernels, graphs;
 	struct gpu_stream default_stream;
-	struct backend_stream *reader; /* of the worker's own, when it is needed */
+	struct backend_stream *copier; /* of the worker's own, when it is needed */
 	uint64_t image_bytes;          /* of modules that are being sent */
 	uint8_t *params;               /* of a launch whose parameters are in the window */
 
@@ -141,7 +142,7 @@ struct gpu {
 	int failure; /* what a marker told */
 };
 
-/* @g is all 0 but its first five members. */
+/* @g is all 0 but its first six members. */
 void gpu_init(struct gpu *g);
 void gpu_dispose(struct gpu *g);
 
@@ -231,8 +232,16 @@ int gpu_postpone_reserve(struct gpu *g);
 int gpu_postpone(struct gpu *g, const struct postponed *what);
 void gpu_run_postponed(struct gpu *g);
 
-/* The end of a READ that had to wait. */
-int gpu_read_finish(struct gpu *g, const struct vgpu_read_args *args, uint8_t *out);
+/*
+ * A copy that the backend could wait in, while streams wait for functions of the guest's: later,
+ * when @s has got to it. GPU_DEFERRED, or why not.
+ */
+int gpu_copy_held(struct gpu *g, struct gpu_stream *s, const struct vgpu_request *req,
+		  const struct backend_copy *c);
+/* Its stream is there: @p waits for the copy itself from here on, or why it cannot. */
+int gpu_copy_start(struct gpu *g, struct pending *p);
+/* It is over, and its stream goes on. */
+void gpu_copy_end(struct gpu *g, const struct pending *p, int status);
 
 void gpu_modules_dispose(struct gpu *g);
 void gpu_streams_dispose(struct gpu *g);

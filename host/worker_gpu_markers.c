@@ -97,7 +97,7 @@ int gpu_tend(struct gpu *g, uint64_t now_us, bool idle)
 	if (!LIST_EMPTY(&g->unmarked) && (idle || now_us - m->marked_us >= MARK_ALL_US))
 		mark_all(g, now_us);
 	while (m->head != m->tail) {
-		rc = g->ops->fence_done(g->backend, m->fences[m->head % MARKERS_MAX]);
+		rc = g->ops->fence_done(g->backend, m->fences[m->head % MARKERS_MAX], NULL);
 		if (rc == VGPU_EBUSY)
 			return now_us - m->head_us < g->deadline_us ? 0 : VGPU_EDEADLINE;
 		if (rc)

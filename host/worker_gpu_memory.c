@@ -189,6 +189,8 @@ int gpu_copy(struct gpu *g, const struct vgpu_request *req, struct vgpu_response
 		return GPU_INVALID_HANDLE;
 	if (answered && s->capture)
 		return gpu_capture_spoil(g, VGPU_SYNC_STREAM, s->object, GPU_CAPTURE_UNSUPPORTED);
+	if (g->copies_wait && g->host_funcs_active && !s->capture && c.kind != VGPU_COPY_ON_DEVICE)
+		return gpu_copy_held(g, s, req, &c);
 	rc = answered ? gpu_pending_reserve(g) : 0;
 	if (rc == 0)
 		rc = gpu_handed_over(g, s, g->ops->copy(g->backend, s->object, &c));
@@ -226,43 +228,29 @@ int gpu_write(struct gpu *g, const struct vgpu_request *req, struct vgpu_respons
 		g, s, g->ops->write(g->backend, s->object, args.dst, args.data, args.bytes));
 }
 
-/*
- * At once if nothing but the GPU is waited for. While the stream may stop for a function of the
- * guest's, later requests must run: the data are read when the stream has got here, past it.
- */
 int gpu_read(struct gpu *g, const struct vgpu_request *req, struct vgpu_response *rsp)
 {
-	struct pending p = { .id = req->id, .kind = PENDING_READ };
+	struct pending p = { .id = req->id, .kind = PENDING_WORK };
+	struct vgpu_read_args args;
 	struct gpu_stream *s;
 	int rc;
 
-	memcpy(&p.read, req->args, sizeof(p.read));
-	if (!p.read.bytes || p.read.bytes > VGPU_READ_MAX)
+	(void)rsp;
+	memcpy(&args, req->args, sizeof(args));
+	if (!args.bytes || args.bytes > VGPU_READ_MAX)
 		return VGPU_EINVAL;
-	s = gpu_stream_find(g, p.read.stream);
+	s = gpu_stream_find(g, args.stream);
 	if (!s)
 		return GPU_INVALID_HANDLE;
-	if (!allocations_have(&g->memory, p.read.src, p.read.bytes))
+	if (!allocations_have(&g->memory, args.src, args.bytes))
 		return GPU_INVALID_VALUE;
 	if (s->capture)
 		return gpu_capture_spoil(g, VGPU_SYNC_STREAM, s->object, GPU_CAPTURE_UNSUPPORTED);
-	if (!g->host_funcs_active) {
-		rc = g->ops->read(g->backend, s->object, p.read.src, rsp->data, p.read.bytes);
-		return rc ? gpu_capture_spoil(g, VGPU_SYNC_STREAM, s->object, rc) : 0;
-	}
-	if (!g->reader) {
-		rc = g->ops->stream_create(g->backend, VGPU_STREAM_NON_BLOCKING, 0, &g->reader);
-		if (rc)
-			return rc;
-	}
 	rc = gpu_pending_reserve(g);
-	return rc ? rc : gpu_defer(g, &p, VGPU_SYNC_STREAM, s->object);
-}
-
-int gpu_read_finish(struct gpu *g, const struct vgpu_read_args *args, uint8_t *out)
-{
-	/* It may have been freed since. */
-	if (!allocations_have(&g->memory, args->src, args->bytes))
-		return GPU_INVALID_VALUE;
-	return g->ops->read(g->backend, g->reader, args->src, out, args->bytes);
+	if (rc)
+		return rc;
+	rc = g->ops->read(g->backend, s->object, args.src, args.bytes, &p.fence);
+	if (rc)
+		return gpu_capture_spoil(g, VGPU_SYNC_STREAM, s->object, rc);
+	return gpu_defer_fence(g, &p);
 }

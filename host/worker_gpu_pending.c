@@ -76,15 +76,27 @@ static void remove_at(struct pending_table *t, uint32_t i)
 	t->at[i] = t->at[--t->count];
 }
 
-static int finish(struct gpu *g, const struct pending *p, int status, uint8_t *data)
+/* Its fence came to @status. Returns whether that was all; @p may have another one now. */
+static bool is_over(struct gpu *g, struct pending *p, int *status)
 {
-	if (status)
-		return status;
-	if (p->kind == PENDING_READ)
-		return gpu_read_finish(g, &p->read, data);
-	if (p->kind == PENDING_HOST_FUNC)
-		g->host_funcs[p->slot].reached = true;
-	return 0;
+	switch (p->kind) {
+	case PENDING_WORK:
+		break;
+	case PENDING_HOST_FUNC:
+		if (*status == 0)
+			g->host_funcs[p->slot].reached = true;
+		break;
+	case PENDING_COPY_HELD:
+		if (*status == 0)
+			*status = gpu_copy_start(g, p);
+		if (*status == 0)
+			return false;
+		/* fallthrough */
+	case PENDING_COPY:
+		gpu_copy_end(g, p, *status);
+		break;
+	}
+	return true;
 }
 
 bool gpu_poll(struct gpu *g, struct vgpu_response *rsp, int lost)
@@ -100,16 +112,20 @@ bool gpu_poll(struct gpu *g, struct vgpu_response *rsp, int lost)
 	p = t->at[t->next];
 	if (lost && p.fence)
 		g->ops->fence_drop(g->backend, p.fence);
+	*rsp = (struct vgpu_response){ .id = p.id };
 	if (lost)
 		status = lost;
 	else
-		status = p.fence ? g->ops->fence_done(g->backend, p.fence) : p.status;
+		status = p.fence ? g->ops->fence_done(g->backend, p.fence, rsp->data) : p.status;
 	if (status == VGPU_EBUSY) {
 		t->next++;
 		return false;
 	}
+	if (!is_over(g, &p, &status)) {
+		t->at[t->next++] = p;
+		return false;
+	}
 	remove_at(t, t->next);
-	*rsp = (struct vgpu_response){ .id = p.id };
-	rsp->status = finish(g, &p, status, rsp->data);
-	return true;
+	rsp->status = status;
+	return !p.silent;
 }

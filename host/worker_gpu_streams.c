@@ -228,89 +228,6 @@ int gpu_event_elapsed(struct gpu *g, const struct vgpu_request *req, struct vgpu
 	return rc;
 }
 
-/* Numbers rise, so that the next place is free but for functions that take long. */
-static uint32_t free_slot(const struct gpu *g, uint32_t number)
-{
-	uint32_t slot = number % VGPU_HOST_FUNCS_MAX;
-
-	while (g->host_funcs[slot].number)
-		slot = (slot + 1) % VGPU_HOST_FUNCS_MAX;
-	return slot;
-}
-
-/* The stream gets here (the fence), and no further (the hold). */
-static int hold(struct gpu *g, struct gpu_stream *s, struct pending *p, uint32_t number)
-{
-	int rc = g->ops->fence(g->backend, VGPU_SYNC_STREAM, s->object, &p->fence);
-
-	if (rc)
-		return rc;
-	rc = g->ops->fence_mark(g->backend, p->fence);
-	if (rc == 0)
-		rc = g->ops->hold(g->backend, s->object, p->slot);
-	if (rc) {
-		g->ops->fence_drop(g->backend, p->fence);
-		return rc;
-	}
-	g->host_funcs[p->slot] = (struct host_func){ .number = number };
-	g->host_funcs_active++;
-	gpu_submitted(g, s);
-	return gpu_defer_fence(g, p);
-}
-
-int gpu_host_func(struct gpu *g, const struct vgpu_request *req, struct vgpu_response *rsp)
-{
-	struct pending p = { .id = req->id, .kind = PENDING_HOST_FUNC };
-	struct vgpu_host_func_args args;
-	struct gpu_stream *s;
-	int rc;
-
-	(void)rsp;
-	memcpy(&args, req->args, sizeof(args));
-	if (!args.number || args.number != g->last_host_func + 1)
-		return VGPU_EINVAL;
-	g->last_host_func = args.number;
-	s = gpu_stream_find(g, args.stream);
-	if (!s)
-		return GPU_INVALID_HANDLE;
-	if (s->capture)
-		return GPU_CAPTURE_UNSUPPORTED;
-	if (g->host_funcs_active == VGPU_HOST_FUNCS_MAX)
-		return VGPU_EQUOTA;
-	if (!g->host_funcs)
-		g->host_funcs = calloc(VGPU_HOST_FUNCS_MAX, sizeof(g->host_funcs[0]));
-	if (!g->host_funcs)
-		return VGPU_ENOMEM;
-	p.slot = free_slot(g, args.number);
-	rc = gpu_pending_reserve(g);
-	return rc ? rc : hold(g, s, &p, args.number);
-}
-
-int gpu_host_func_done(struct gpu *g, const struct vgpu_request *req, struct vgpu_response *rsp)
-{
-	struct vgpu_host_func_args args;
-	uint32_t slot, looked = 0;
-
-	(void)rsp;
-	memcpy(&args, req->args, sizeof(args));
-	if (args.stream || !args.number || !g->host_funcs_active)
-		return VGPU_EINVAL;
-	slot = args.number % VGPU_HOST_FUNCS_MAX;
-	while (g->host_funcs[slot].number != args.number) {
-		if (++looked == VGPU_HOST_FUNCS_MAX)
-			return VGPU_EINVAL;
-		slot = (slot + 1) % VGPU_HOST_FUNCS_MAX;
-	}
-	/* The guest cannot have run what it was not told to run. */
-	if (!g->host_funcs[slot].reached)
-		return VGPU_EINVAL;
-	g->ops->release(g->backend, slot);
-	g->host_funcs[slot] = (struct host_func){ 0 };
-	if (--g->host_funcs_active == 0)
-		gpu_run_postponed(g);
-	return 0;
-}
-
 void gpu_streams_dispose(struct gpu *g)
 {
 	struct gpu_stream *s;
@@ -331,8 +248,8 @@ void gpu_streams_dispose(struct gpu *g)
 			g->ops->stream_destroy(g->backend, s->object);
 		free(s);
 	}
-	if (g->reader)
-		g->ops->stream_destroy(g->backend, g->reader);
+	if (g->copier)
+		g->ops->stream_destroy(g->backend, g->copier);
 	handles_dispose(&g->graphs);
 	handles_dispose(&g->events);
 	handles_dispose(&g->streams);

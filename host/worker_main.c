@@ -239,6 +239,7 @@ static void set_up_commands(struct worker *w)
 		.info = &w->info,
 		.window = at(w, w->geometry.window_offset),
 		.window_bytes = w->geometry.window_bytes,
+		.copies_wait = !w->transport.registrable,
 		.channel = w->assign.channel,
 		.status_flags = w->fallback ? VGPU_STATUS_FALLBACK : 0,
 		.deadline_ms = w->assign.deadline_ms,

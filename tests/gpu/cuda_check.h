@@ -42,6 +42,9 @@ void fill_bytes(void *p, size_t n);
 /* Wait for a stream, the device (@kind VGPU_SYNC_*) or an event, 10 s at most. */
 int wait_for(struct gpu_test *t, uint32_t kind, void *object);
 
+/* Read and wait for it. */
+int read_now(struct gpu_test *t, struct backend_stream *s, uint64_t src, void *out, uint32_t n);
+
 /* A copy between the window and @device, one row. */
 int copy_in(struct gpu_test *t, struct backend_stream *s, uint64_t device, const void *window,
 	    size_t n);

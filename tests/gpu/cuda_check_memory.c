@@ -185,7 +185,7 @@ static bool short_ones_agree(struct gpu_test *t, struct backend_stream *s, uint6
 		memset(got, POISON, sizeof(got));
 		if (n > VGPU_READ_MAX)
 			continue;
-		passed = passed && returns(t->ops->read(t->b, s, dst, got, n), 0, "read") &&
+		passed = passed && returns(read_now(t, s, dst, got, n), 0, "read") &&
 			 memcmp(got, around + (dst - device), n) == 0 &&
 			 (n == VGPU_READ_MAX || got[n] == POISON);
 	}
@@ -193,7 +193,7 @@ static bool short_ones_agree(struct gpu_test *t, struct backend_stream *s, uint6
 	for (uint32_t n = 4; n <= 8 && passed; n += 4) {
 		fill_bytes(data, n);
 		passed = returns(t->ops->write(t->b, s, device, data, n), 0, "write a word") &&
-			 returns(t->ops->read(t->b, s, device, got, n), 0, "read a word") &&
+			 returns(read_now(t, s, device, got, n), 0, "read a word") &&
 			 memcmp(data, got, n) == 0;
 	}
 	return passed;

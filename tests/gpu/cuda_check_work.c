@@ -33,20 +33,33 @@ struct large {
 	uint32_t words[1000];
 };
 
-int wait_for(struct gpu_test *t, uint32_t kind, void *object)
+static int wait_for_fence(struct gpu_test *t, struct backend_fence *f, void *data)
 {
 	uint64_t end = clock_us() + WAIT_US;
-	struct backend_fence *f;
-	int rc = t->ops->fence(t->b, kind, object, &f);
+	int rc;
 
-	if (rc)
-		return rc;
-	while ((rc = t->ops->fence_done(t->b, f)) == VGPU_EBUSY)
+	while ((rc = t->ops->fence_done(t->b, f, data)) == VGPU_EBUSY)
 		if (clock_us() > end) {
 			t->ops->fence_drop(t->b, f);
 			return VGPU_ETIMEDOUT;
 		}
 	return rc;
+}
+
+int wait_for(struct gpu_test *t, uint32_t kind, void *object)
+{
+	struct backend_fence *f;
+	int rc = t->ops->fence(t->b, kind, object, &f);
+
+	return rc ? rc : wait_for_fence(t, f, NULL);
+}
+
+int read_now(struct gpu_test *t, struct backend_stream *s, uint64_t src, void *out, uint32_t n)
+{
+	struct backend_fence *f;
+	int rc = t->ops->read(t->b, s, src, n, &f);
+
+	return rc ? rc : wait_for_fence(t, f, out);
 }
 
 static struct backend_module *load(struct gpu_test *t, const void *image, size_t bytes)
@@ -225,7 +238,7 @@ static void check_shared(struct gpu_test *t, struct backend_module *m)
 		l.dynamic_shared = sizes[i];
 		got = ~0u;
 		passed = returns(t->ops->launch(t->b, NULL, k, &l), 0, "shared_size") &&
-			 returns(t->ops->read(t->b, NULL, out, &got, sizeof(got)), 0, "read") &&
+			 returns(read_now(t, NULL, out, &got, sizeof(got)), 0, "read") &&
 			 got == sizes[i];
 	}
 	t->ops->free(t->b, out);
@@ -282,18 +295,18 @@ static void check_fences(struct gpu_test *t, struct backend_kernel *k, struct ba
 		 returns(t->ops->stream_query(t->b, s[0]), CUDA_NOT_READY, "stream_query") &&
 		 returns(t->ops->stream_query(t->b, s[1]), 0, "stream_query of another") &&
 		 returns(t->ops->fence(t->b, VGPU_SYNC_STREAM, s[0], &first), 0, "fence") &&
-		 returns(t->ops->fence_done(t->b, first), VGPU_EBUSY, "fence_done") &&
+		 returns(t->ops->fence_done(t->b, first, NULL), VGPU_EBUSY, "fence_done") &&
 		 returns(t->ops->fence_mark(t->b, first), 0, "fence_mark") &&
 		 returns(t->ops->fence(t->b, VGPU_SYNC_DEVICE, NULL, &device), 0, "fence") &&
 		 returns(t->ops->fence_mark(t->b, device), 0, "fence_mark");
 	for (int i = 0; i < 5; i++)
 		passed = passed && returns(spin(t, s[0], k), 0, "spin");
-	while (passed && t->ops->fence_done(t->b, first) == VGPU_EBUSY)
+	while (passed && t->ops->fence_done(t->b, first, NULL) == VGPU_EBUSY)
 		;
 	first_us = clock_us() - start;
 	passed = passed && returns(t->ops->stream_query(t->b, s[0]), CUDA_NOT_READY, "query") &&
 		 first_us >= SPIN_NS / 1000 && first_us < 4 * SPIN_NS / 1000;
-	while (passed && t->ops->fence_done(t->b, device) == VGPU_EBUSY)
+	while (passed && t->ops->fence_done(t->b, device, NULL) == VGPU_EBUSY)
 		;
 	passed = passed && clock_us() - start < 5 * SPIN_NS / 1000;
 	ok(passed && returns(wait_for(t, VGPU_SYNC_DEVICE, NULL), 0, "wait"),
@@ -310,7 +323,7 @@ static void check_fences(struct gpu_test *t, struct backend_kernel *k, struct ba
 	for (int i = 0; i < 5; i++)
 		passed = passed && returns(spin(t, s[0], k), 0, "spin");
 	passed = passed && returns(t->ops->event_record(t->b, e, s[0]), 0, "event_record");
-	while (passed && t->ops->fence_done(t->b, first) == VGPU_EBUSY)
+	while (passed && t->ops->fence_done(t->b, first, NULL) == VGPU_EBUSY)
 		;
 	passed = passed && clock_us() - start < 4 * SPIN_NS / 1000 &&
 		 returns(t->ops->event_query(t->b, e), CUDA_NOT_READY, "event_query") &&
@@ -331,10 +344,10 @@ static void check_destroyed(struct gpu_test *t, struct backend_kernel *k)
 		 returns(spin(t, s, k), 0, "spin") &&
 		 returns(t->ops->fence(t->b, VGPU_SYNC_STREAM, s, &f), 0, "fence");
 	t->ops->stream_destroy(t->b, s);
-	passed = passed && returns(t->ops->fence_done(t->b, f), VGPU_EBUSY, "fence_done") &&
+	passed = passed && returns(t->ops->fence_done(t->b, f, NULL), VGPU_EBUSY, "fence_done") &&
 		 returns(wait_for(t, VGPU_SYNC_DEVICE, NULL), 0, "wait") &&
 		 clock_us() - start >= SPIN_NS / 1000 &&
-		 returns(t->ops->fence_done(t->b, f), 0, "fence_done");
+		 returns(t->ops->fence_done(t->b, f, NULL), 0, "fence_done");
 	ok(passed, "a destroyed stream's work is still waited for");
 }
 
@@ -365,6 +378,41 @@ static void check_events(struct gpu_test *t, struct backend_kernel *k, struct ba
 		t->ops->event_destroy(t->b, e[i]);
 }
 
+#define READS_MAX 4096
+#define READS_HELD 200 /* what a stream takes before its caller has to wait is more */
+
+/* Reads have their place in the stream, and nobody waits for them, as many as there may be. */
+static void check_reads(struct gpu_test *t, struct backend_stream *s)
+{
+	static struct backend_fence *reads[READS_MAX];
+	uint32_t n = 0, word, got;
+	uint64_t device;
+	int rc = 0;
+	bool passed = returns(t->ops->alloc(t->b, 4, &device), 0, "alloc");
+
+	passed = passed && returns(t->ops->hold(t->b, s, 9), 0, "hold");
+	while (passed && rc == 0 && n < READS_MAX) {
+		word = 3 * n;
+		passed = returns(t->ops->write(t->b, s, device, &word, 4), 0, "write");
+		rc = t->ops->read(t->b, s, device, 4, &reads[n]);
+		n += rc == 0;
+		if (n != READS_HELD)
+			continue;
+		passed = passed && returns(t->ops->fence_done(t->b, reads[0], &got), VGPU_EBUSY,
+					   "fence_done");
+		t->ops->release(t->b, 9);
+	}
+	passed = passed && returns(rc, VGPU_EQUOTA, "one read too many") && n > READS_HELD;
+	for (uint32_t i = 0; i < n; i++) {
+		got = ~0u;
+		passed = returns(wait_for_fence(t, reads[i], &got), 0, "wait") && passed &&
+			 got == 3 * i;
+	}
+	passed = passed && returns(read_now(t, s, device, &got, 4), 0, "read") && got == 3 * n;
+	ok(passed, "%u reads at once, each in its place", n);
+	t->ops->free(t->b, device);
+}
+
 /* Numbers are used again at once, and streams get on in the order in which they are let. */
 static void check_holds(struct gpu_test *t, struct backend_stream **s)
 {
@@ -393,7 +441,7 @@ static void check_holds(struct gpu_test *t, struct backend_stream **s)
 			 returns(t->ops->write(t->b, s[0], device, &word, 4), 0, "write");
 		t->ops->release(t->b, 5);
 	}
-	passed = passed && returns(t->ops->read(t->b, s[0], device, &got, 4), 0, "read");
+	passed = passed && returns(read_now(t, s[0], device, &got, 4), 0, "read");
 	ok(passed && got == word, "one number, 1,000 times over");
 	t->ops->free(t->b, device);
 }
@@ -411,6 +459,7 @@ void check_streams(struct gpu_test *t)
 	check_destroyed(t, k);
 	check_events(t, k, s);
 	check_holds(t, s);
+	check_reads(t, s[0]);
 	ok(mix_agrees(t, s[0], kernel(t, m, "mix"), 50000), "a kernel in a stream of its own");
 	t->ops->stream_destroy(t->b, s[0]);
 	t->ops->stream_destroy(t->b, s[1]);
@@ -471,7 +520,7 @@ static void check_captures(struct gpu_test *t, struct backend_kernel *k, struct 
 		 returns(t->ops->fence_mark(t->b, f), 0, "fence_mark") &&
 		 returns(t->ops->capture_begin(t->b, s, VGPU_CAPTURE_GLOBAL), 0, "begin") &&
 		 returns(spin(t, s, k), 0, "spin");
-	while (passed && t->ops->fence_done(t->b, f) == VGPU_EBUSY)
+	while (passed && t->ops->fence_done(t->b, f, NULL) == VGPU_EBUSY)
 		;
 	passed = passed &&
 		 returns(t->ops->fence(t->b, VGPU_SYNC_STREAM, s, &f), CUDA_CAPTURE_UNSUPPORTED,
@@ -552,7 +601,7 @@ void check_second(struct gpu_test *t)
 	fill_bytes(bytes, sizeof(bytes));
 	passed = returns(t->ops->write(t->b, s, c.src + 3, bytes, sizeof(bytes)), 0, "write") &&
 		 returns(wait_for(t, VGPU_SYNC_STREAM, s), 0, "wait") &&
-		 returns(t->ops->read(t->b, s, c.src + 3, got, sizeof(got)), 0, "read");
+		 returns(read_now(t, s, c.src + 3, got, sizeof(got)), 0, "read");
 	ok(passed && memcmp(bytes, got, sizeof(got)) == 0, "a write into the other GPU's memory");
 	passed =
 		returns(t->ops->device_set(t->b, 0), 0, "device_set") && mix_agrees(t, NULL, k, 99);
@@ -633,7 +682,7 @@ static int time_read(struct gpu_test *t, void *what)
 	struct timed *w = what;
 	uint32_t word;
 
-	return t->ops->read(t->b, w->stream, w->device, &word, 4);
+	return read_now(t, w->stream, w->device, &word, 4);
 }
 
 static void time_one(struct gpu_test *t, struct timed *w, const char *name, timed_fn fn)

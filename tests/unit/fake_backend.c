@@ -156,12 +156,13 @@ static int fake_fence_mark(struct backend *b, struct backend_fence *f)
 	return 0;
 }
 
-static int fake_fence_done(struct backend *b, struct backend_fence *f)
+static int fake_fence_done(struct backend *b, struct backend_fence *f, void *data)
 {
 	struct timespec now;
 	int64_t late;
 
 	(void)b;
+	(void)data;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	late = (now.tv_sec - fault_at.tv_sec) * 1000000000ll + now.tv_nsec - fault_at.tv_nsec;
 	if ((uintptr_t)f != VGPU_SYNC_STREAM || late < 0)

@@ -107,7 +107,7 @@ static void test_other_abi(void **state)
 {
 	(void)state;
 	assert_int_equal(choose("cuda", OLD_BACKEND_SO, 0), VGPU_EVERSION);
-	says("interface 43, wanted 2");
+	says("interface 44, wanted 3");
 }
 
 static void test_writable_by_others(void **state)

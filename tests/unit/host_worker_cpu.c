@@ -105,6 +105,14 @@ static struct backend_fence *fence(uint32_t kind, void *object)
 	return f;
 }
 
+static struct backend_fence *reading(struct backend_stream *s, uint64_t a)
+{
+	struct backend_fence *f;
+
+	assert_int_equal(ops->read(b, s, a, sizeof(uint32_t), &f), 0);
+	return f;
+}
+
 static void test_saxpy(void **state)
 {
 	struct {
@@ -231,9 +239,9 @@ static void test_hold(void **state)
 	assert_int_equal(*(uint32_t *)at(a + 4), 2);
 	f = fence(VGPU_SYNC_STREAM, held);
 	assert_int_equal(ops->fence_mark(b, f), 0);
-	assert_int_equal(ops->fence_done(b, f), VGPU_EBUSY);
+	assert_int_equal(ops->fence_done(b, f, NULL), VGPU_EBUSY);
 	ops->release(b, 3);
-	assert_int_equal(ops->fence_done(b, f), 0);
+	assert_int_equal(ops->fence_done(b, f, NULL), 0);
 	assert_int_equal(*(uint32_t *)at(a), 1);
 	ops->stream_destroy(b, held);
 	ops->stream_destroy(b, other);
@@ -304,16 +312,46 @@ static void test_fences(void **state)
 	dropped = fence(VGPU_SYNC_STREAM, s);
 	assert_int_equal(ops->hold(b, late, 1), 0);
 	assert_int_equal(ops->hold(b, s, 2), 0);
-	assert_int_equal(ops->fence_done(b, device), VGPU_EBUSY);
-	assert_int_equal(ops->fence_done(b, of_stream), VGPU_EBUSY);
+	assert_int_equal(ops->fence_done(b, device, NULL), VGPU_EBUSY);
+	assert_int_equal(ops->fence_done(b, of_stream, NULL), VGPU_EBUSY);
 	ops->fence_drop(b, dropped);
 	ops->release(b, 0);
-	assert_int_equal(ops->fence_done(b, device), 0);
-	assert_int_equal(ops->fence_done(b, of_stream), 0);
+	assert_int_equal(ops->fence_done(b, device, NULL), 0);
+	assert_int_equal(ops->fence_done(b, of_stream, NULL), 0);
 	ops->release(b, 1);
 	ops->release(b, 2);
 	ops->stream_destroy(b, s);
 	ops->stream_destroy(b, late);
+}
+
+/* Reads have their place in the stream, and nobody waits for them. */
+static void test_reads(void **state)
+{
+	struct backend_stream *held = stream(0), *other = stream(0);
+	struct backend_fence *first, *second, *dropped;
+	uint64_t a = alloc(64);
+	uint32_t value = 0;
+
+	(void)state;
+	assert_int_equal(ops->hold(b, held, 7), 0);
+	assert_int_equal(write_u32(held, a, 1), 0);
+	first = reading(held, a);
+	assert_int_equal(write_u32(held, a, 2), 0);
+	dropped = reading(held, a);
+	second = reading(held, a);
+	assert_int_equal(ops->fence_done(b, first, &value), VGPU_EBUSY);
+	assert_int_equal(ops->fence_done(b, second, &value), VGPU_EBUSY);
+	ops->fence_drop(b, dropped);
+	assert_int_equal(ops->fence_done(b, reading(other, a), &value), 0);
+	assert_int_equal(value, 0);
+	ops->release(b, 7);
+	assert_int_equal(ops->fence_done(b, second, &value), 0);
+	assert_int_equal(value, 2);
+	assert_int_equal(ops->fence_done(b, first, &value), 0);
+	assert_int_equal(value, 1);
+	ops->stream_destroy(b, held);
+	ops->stream_destroy(b, other);
+	assert_int_equal(ops->free(b, a), 0);
 }
 
 /* A kernel that takes its time does so behind the caller's back. */
@@ -321,15 +359,15 @@ static void test_spin(void **state)
 {
 	struct backend_stream *s = stream(0), *other = stream(0);
 	uint64_t a = alloc(64);
-	uint32_t value;
 
 	(void)state;
 	assert_int_equal(spin_ms(s, 30), 0);
 	assert_int_equal(write_u32(s, a, 5), 0);
 	assert_int_equal(ops->stream_query(b, s), 600);
 	assert_int_equal(ops->stream_query(b, other), 0);
-	assert_int_equal(ops->read(b, s, a, &value, 4), 0); /* waits */
-	assert_int_equal(value, 5);
+	while (ops->stream_query(b, s) == 600)
+		usleep(500);
+	assert_int_equal(*(uint32_t *)at(a), 5);
 	assert_int_equal(spin_ms(s, 5), 0);
 	assert_int_equal(write_u32(s, a, 6), 0);
 	ops->stream_destroy(b, s); /* what is under way is finished */
@@ -391,7 +429,6 @@ enum spoiler {
 static int spoil(enum spoiler how, struct backend_stream *s, struct backend_event *e, uint64_t a)
 {
 	struct backend_fence *f;
-	uint32_t word;
 	float ms;
 
 	switch (how) {
@@ -408,7 +445,7 @@ static int spoil(enum spoiler how, struct backend_stream *s, struct backend_even
 	case WORK_IN_DEFAULT:
 		return write_u32(NULL, a, 1);
 	default:
-		return ops->read(b, NULL, a, &word, 4);
+		return ops->read(b, NULL, a, 4, &f);
 	}
 }
 
@@ -516,6 +553,7 @@ int main(void)
 		T(default_stream),
 		T(event_order),
 		T(fences),
+		T(reads),
 		T(spin),
 		T(copy_after_free),
 		T(graph_with_a_kernel_that_waits),

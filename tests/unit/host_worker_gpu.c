@@ -108,7 +108,7 @@ static uint32_t value_at(uint64_t address)
 {
 	uint32_t value;
 
-	assert_int_equal(now(REQUEST(READ, read, address, 4, 0)), 0);
+	assert_int_equal(done(REQUEST(READ, read, address, 4, 0)), 0);
 	memcpy(&value, rsp.data, sizeof(value));
 	return value;
 }
@@ -204,6 +204,7 @@ static struct {
 	struct backend_fence fences[FENCES];
 	int status[FENCES];
 	uint32_t marks[FENCES];
+	uint32_t bytes[FENCES]; /* of a read */
 	bool gone[FENCES];
 	uint32_t taken;
 	int mark_rc;
@@ -221,6 +222,15 @@ static int hand_fence(struct backend *b, uint32_t kind, void *object, struct bac
 	return 0;
 }
 
+static int hand_read(struct backend *b, struct backend_stream *s, uint64_t src, uint32_t bytes,
+		     struct backend_fence **out)
+{
+	(void)s;
+	(void)src;
+	hand.bytes[hand.taken] = bytes;
+	return hand_fence(b, VGPU_SYNC_STREAM, NULL, out);
+}
+
 static int hand_mark(struct backend *b, struct backend_fence *f)
 {
 	(void)b;
@@ -229,10 +239,12 @@ static int hand_mark(struct backend *b, struct backend_fence *f)
 	return hand.mark_rc;
 }
 
-static int hand_done(struct backend *b, struct backend_fence *f)
+static int hand_done(struct backend *b, struct backend_fence *f, void *data)
 {
 	(void)b;
 	assert_false(hand.gone[f->number]);
+	if (hand.status[f->number] == 0 && hand.bytes[f->number])
+		memset(data, 0x40 + (int)f->number, hand.bytes[f->number]);
 	hand.gone[f->number] = hand.status[f->number] != VGPU_EBUSY;
 	return hand.status[f->number];
 }
@@ -248,16 +260,18 @@ static void fences_by_hand(void)
 {
 	memset(&hand, 0, sizeof(hand));
 	ops.fence = hand_fence;
+	ops.read = hand_read;
 	ops.fence_mark = hand_mark;
 	ops.fence_done = hand_done;
 	ops.fence_drop = hand_drop;
 }
 
+/* As often as it takes: held copies, with two fences each, may be behind each other. */
 static bool polled(void)
 {
-	const uint32_t count = commands_pending(&c);
+	const uint32_t looks = 2 * commands_pending(&c) * commands_pending(&c);
 
-	for (uint32_t i = 0; i <= count; i++)
+	for (uint32_t i = 0; i <= looks; i++)
 		if (commands_poll(&c, &rsp))
 			return true;
 	return false;
@@ -484,7 +498,7 @@ static void test_write_and_read(void **state)
 	assert_int_equal(now(REQUEST(READ, read, a + 53, 48, 0)), 1);
 	assert_int_equal(now(REQUEST(READ, read, a, 4, 9)), 400);
 	assert_int_equal(quiet(REQUEST(READ, read, a, 4, 0)), VGPU_EINVAL);
-	assert_int_equal(now(REQUEST(READ, read, a + 52, 48, 0)), 0);
+	assert_int_equal(done(REQUEST(READ, read, a + 52, 48, 0)), 0);
 }
 
 /* ---- handles ---- */
@@ -789,6 +803,36 @@ static void test_answers_overtake(void **state)
 	assert_int_equal(commands_pending(&c), 0);
 }
 
+/* Behind work of any length: what comes next runs, and bytes go to who asked for them. */
+static void test_reads_hold_nobody_up(void **state)
+{
+	uint64_t a = alloc(64);
+	uint32_t first, second;
+
+	(void)state;
+	fences_by_hand();
+	first = later(REQUEST(READ, read, a, 4, 0));
+	second = later(REQUEST(READ, read, a, 48, 0));
+	later(REQUEST(READ, read, a, 4, 0));
+	assert_int_equal(now(nop()), 0);
+	assert_int_equal(hand.marks[0], 0); /* it has its place already */
+	assert_false(polled());
+	hand.status[1] = 0;
+	assert_true(polled());
+	assert_int_equal(rsp.id, second);
+	assert_int_equal(rsp.data[0], 0x41);
+	assert_int_equal(rsp.data[47], 0x41);
+	hand.status[0] = 0;
+	assert_true(polled());
+	assert_int_equal(rsp.id, first);
+	assert_int_equal(rsp.data[3], 0x40);
+	assert_int_equal(rsp.data[4], 0);
+	hand.status[2] = 999;
+	assert_true(polled());
+	assert_int_equal(rsp.status, 999);
+	assert_int_equal(commands_pending(&c), 0);
+}
+
 /* One that was done before the next request came is not marked. */
 static void test_no_mark_when_done(void **state)
 {
@@ -950,19 +994,142 @@ static void test_waiting_behind_a_host_func(void **state)
 	assert_int_equal(c.errors, 2); /* the two that were refused, not the query */
 }
 
-/* What was to be read is gone by then. */
+static uint32_t copies_made;
+static int copy_rc;
+
+static int counted_copy(struct backend *b, struct backend_stream *s, const struct backend_copy *cp)
+{
+	copies_made++;
+	return copy_rc ? copy_rc : backend_cpu.copy(b, s, cp);
+}
+
+/* A stream that stands at a function of the guest's; copies of the window would be waited in. */
+static void copies_wait(void)
+{
+	copies_made = 0;
+	copy_rc = 0;
+	ops.copy = counted_copy;
+	c.gpu.copies_wait = true;
+	later(REQUEST(HOST_FUNC, host_func, 0, 1));
+	assert_true(polled());
+	assert_int_equal(rsp.status, 0);
+}
+
+static struct vgpu_request copy_out(uint64_t window_at, uint64_t src, uint32_t stream)
+{
+	return REQUEST(COPY, copy, window_at, src, 0, 0, 64, 1, VGPU_COPY_FROM_DEVICE, stream);
+}
+
+static void post(struct vgpu_request req)
+{
+	req.flags = VGPU_REQ_NO_RESPONSE;
+	assert_false(commands_run(&c, &req, &rsp));
+	assert_int_equal(c.sticky, 0);
+}
+
+static struct vgpu_request fill_with(uint64_t dst, uint32_t value)
+{
+	return REQUEST(MEMSET, memset, dst, 0, 64, 1, value, 1, 0, 0);
+}
+
+/* They are made when their turn has come, nobody is kept from saying that the function is done. */
+static void test_copies_behind_a_host_func(void **state)
+{
+	uint64_t a = alloc(64), b = alloc(64), e = alloc(64);
+	uint32_t answered;
+
+	(void)state;
+	assert_int_equal(make_stream(STREAM, VGPU_STREAM_NON_BLOCKING), 0);
+	copies_wait();
+	memset(window + 128, 0x33, 64);
+	post(fill_with(a, 0x11));
+	post(copy_out(0, a, 0));
+	post(fill_with(a, 0x22));
+	answered = later(copy_out(64, a, 0));
+	post(REQUEST(COPY, copy, b, 128, 0, 0, 64, 1, VGPU_COPY_TO_DEVICE, 0));
+	post(REQUEST(COPY, copy, e, b, 0, 0, 64, 1, VGPU_COPY_ON_DEVICE, 0));
+	assert_int_equal(free_at(b), 0);
+	assert_false(polled());
+	assert_int_equal(now(nop()), 0);
+	assert_int_equal(copies_made, 1); /* the one on the device: the stream has it to do */
+	/* another stream does not stand there */
+	assert_int_equal(later(copy_out(192, e, STREAM)) != 0, 1);
+	assert_true(polled());
+	assert_int_equal(rsp.status, 0);
+	assert_int_equal(copies_made, 2);
+	assert_int_equal(window[0], 0);
+	assert_int_equal(c.gpu.host_funcs_active, 4);
+	assert_int_equal(now(REQUEST(HOST_FUNC_DONE, host_func, 0, UINT32_MAX)), VGPU_EINVAL);
+	assert_int_equal(now(REQUEST(HOST_FUNC_DONE, host_func, 0, 1)), 0);
+	assert_true(polled());
+	assert_int_equal(rsp.id, answered);
+	assert_int_equal(rsp.status, 0);
+	assert_false(polled());
+	assert_int_equal(commands_pending(&c), 0);
+	assert_int_equal(c.gpu.host_funcs_active, 0);
+	assert_int_equal(copies_made, 5);
+	assert_int_equal(window[0], 0x11);
+	assert_int_equal(window[63], 0x11);
+	assert_int_equal(window[64], 0x22);
+	assert_int_equal(value_at(e), 0x33333333);
+	assert_int_equal(c.gpu.postponed_count, 0);
+}
+
+/* Who asked is told; if nobody did, who asks next is. The stream goes on. */
+static void test_held_copy_fails(void **state)
+{
+	uint64_t a = alloc(64);
+
+	(void)state;
+	copies_wait();
+	later(copy_out(0, a, 0));
+	post(copy_out(0, a, 0));
+	copy_rc = 999;
+	assert_int_equal(now(REQUEST(HOST_FUNC_DONE, host_func, 0, 1)), 0);
+	assert_true(polled());
+	assert_int_equal(rsp.status, 999);
+	assert_false(polled());
+	assert_int_equal(commands_pending(&c), 0);
+	assert_int_equal(now(nop()), 999);
+	copy_rc = 0;
+	assert_int_equal(done(copy_out(0, a, 0)), 0);
+	assert_int_equal(c.errors, 2);
+}
+
+static void test_fault_before_a_held_copy(void **state)
+{
+	uint64_t a = alloc(64);
+
+	(void)state;
+	copies_wait();
+	post(copy_out(0, a, 0));
+	later(copy_out(0, a, 0));
+	c.lost = 700;
+	assert_true(polled());
+	assert_int_equal(rsp.status, 700);
+	assert_false(polled());
+	assert_int_equal(commands_pending(&c), 0);
+	assert_int_equal(copies_made, 0);
+}
+
+/* The memory stays until the read has been done. */
 static void test_read_of_freed_memory(void **state)
 {
 	uint64_t a = alloc(4096);
+	uint32_t value;
 
 	(void)state;
+	assert_int_equal(set(a, 0, 1024, 1, 4), 0);
 	later(REQUEST(HOST_FUNC, host_func, 0, 1));
 	assert_true(polled());
 	later(REQUEST(READ, read, a, 4, 0));
 	assert_int_equal(free_at(a), 0);
+	assert_int_equal(now(REQUEST(READ, read, a, 4, 0)), 1);
 	assert_int_equal(now(REQUEST(HOST_FUNC_DONE, host_func, 0, 1)), 0);
 	assert_true(polled());
-	assert_int_equal(rsp.status, 1);
+	assert_int_equal(rsp.status, 0);
+	memcpy(&value, rsp.data, sizeof(value));
+	assert_int_equal(value, 0x01020304);
 }
 
 /* ---- markers and the deadline ---- */
@@ -1268,6 +1435,7 @@ int main(void)
 		T(pointers_of_the_host),
 		T(sync_arguments),
 		T(answers_overtake),
+		T(reads_hold_nobody_up),
 		T(no_mark_when_done),
 		T(mark_fails),
 		T(kept_failure_answers_what_waited),
@@ -1277,6 +1445,9 @@ int main(void)
 		T(host_funcs_quota),
 		T(host_funcs_out_of_order),
 		T(waiting_behind_a_host_func),
+		T(copies_behind_a_host_func),
+		T(held_copy_fails),
+		T(fault_before_a_held_copy),
 		T(read_of_freed_memory),
 		T(marker_each_64),
 		T(marker_when_idle),
