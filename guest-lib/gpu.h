@@ -108,6 +108,9 @@ static inline int gpu_work(struct gpu *g, uint32_t handle)
 	return 0;
 }
 
+/* All that was put into it up to @work is done. */
+void gpu_stream_done(struct gpu *g, uint32_t handle, uint64_t work);
+
 /* Does the stream capture? Then nothing may be put into it that is answered. */
 bool gpu_captures(const struct gpu *g, uint32_t stream);
 

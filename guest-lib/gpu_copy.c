@@ -87,6 +87,18 @@ static void copy_request(const struct copy *p, const struct piece *part, uint64_
 	call_args(req, args);
 }
 
+/* It is answered when it is done, and so is all that stood before it in its stream. */
+static int copy_answered(struct call *c, const struct copy *p, struct vgpu_request *req,
+			 struct vgpu_response *rsp)
+{
+	const uint64_t work = c->vgpu->gpu.work;
+	int rc = call_round_trip(c, req, rsp, NULL);
+
+	if (rc == 0)
+		gpu_stream_done(&c->vgpu->gpu, p->stream, work);
+	return rc;
+}
+
 /* A copy that is one request: the answer, or none. */
 static int copy_one(struct call *c, const struct copy *p, struct vgpu_request *req)
 {
@@ -95,7 +107,7 @@ static int copy_one(struct call *c, const struct copy *p, struct vgpu_request *r
 
 	if (rc)
 		return rc;
-	return p->async ? call_post(c, req) : call_round_trip(c, req, &rsp, NULL);
+	return p->async ? call_post(c, req) : copy_answered(c, p, req, &rsp);
 }
 
 static int copy_window(struct call *c, const struct copy *p, uint64_t offset)
@@ -108,16 +120,20 @@ static int copy_window(struct call *c, const struct copy *p, uint64_t offset)
 	return copy_one(c, p, &req);
 }
 
+/* The bytes go with it: the caller can use its memory again, and nobody waits. */
 static int write_few(struct call *c, const struct copy *p)
 {
 	struct vgpu_request req = { .cmd = VGPU_CMD_WRITE };
 	struct vgpu_write_args args = { .dst = p->device,
 					.bytes = (uint32_t)p->width,
 					.stream = p->stream };
+	int rc = gpu_work(&c->vgpu->gpu, p->stream);
 
+	if (rc)
+		return rc;
 	memcpy(args.data, p->host, p->width);
 	call_args(&req, args);
-	return copy_one(c, p, &req);
+	return call_post(c, &req);
 }
 
 static int read_few(struct call *c, const struct copy *p)
@@ -131,7 +147,7 @@ static int read_few(struct call *c, const struct copy *p)
 
 	call_args(&req, args);
 	if (rc == 0)
-		rc = call_round_trip(c, &req, &rsp, NULL);
+		rc = copy_answered(c, p, &req, &rsp);
 	if (rc == 0)
 		memcpy(p->host, rsp.data, p->width);
 	return rc;
@@ -246,6 +262,7 @@ struct chunk {
 	struct piece part;
 	struct window_block *block;
 	struct answer answer;
+	uint64_t work; /* up to and with it */
 };
 
 /* Its part of the window is there. */
@@ -255,6 +272,7 @@ static int chunk_send(struct call *c, const struct copy *p, struct chunk *k)
 	int rc = chunk_ready(c, p);
 
 	if (rc == 0) {
+		k->work = c->vgpu->gpu.work;
 		chunk_request(p, &k->part, k->block, &req);
 		rc = call_send(c, &req, &k->answer);
 	}
@@ -269,8 +287,10 @@ static int chunk_receive(struct call *c, const struct copy *p, struct chunk *k)
 
 	if (!k->answer.come)
 		return rc;
-	if (rc == 0)
+	if (rc == 0) {
+		gpu_stream_done(&c->vgpu->gpu, p->stream, k->work);
 		move_piece(c, p, &k->part, k->block);
+	}
 	call_unstage(c, k->block);
 	return rc;
 }

@@ -38,8 +38,7 @@ static void all_is_done(struct gpu *g, uint64_t work)
 	}
 }
 
-/* All that was in one, up to @work. */
-static void stream_is_done(struct gpu *g, uint32_t handle, uint64_t work)
+void gpu_stream_done(struct gpu *g, uint32_t handle, uint64_t work)
 {
 	struct gpu_stream *s = handle ? handles_get(&g->streams, handle) : NULL;
 
@@ -49,18 +48,26 @@ static void stream_is_done(struct gpu *g, uint32_t handle, uint64_t work)
 		g->default_done = work;
 }
 
-/* Nothing is in it, and nothing that could tell of a failure is on its way. */
-static bool is_known_idle(const struct vgpu *vgpu, uint32_t handle)
+/* Nothing is in there, and nothing that could tell of a failure is on its way. @kind: VGPU_SYNC_* */
+static bool is_known_idle(const struct vgpu *vgpu, uint32_t kind, uint32_t handle)
 {
 	const struct gpu *g = &vgpu->gpu;
 	const struct gpu_stream *s;
 
 	if (vgpu->unmarked || vgpu->pending || g->capturing) /* a capture may forbid the question */
 		return false;
-	if (!handle)
-		return g->default_work <= g->default_done;
-	s = handles_get(&g->streams, handle);
-	return s && !s->busy;
+	switch (kind) {
+	case VGPU_SYNC_DEVICE:
+		return g->default_work <= g->default_done && !g->busy &&
+		       g->orphan_work <= g->synchronized;
+	case VGPU_SYNC_STREAM:
+		if (!handle)
+			return g->default_work <= g->default_done;
+		s = handles_get(&g->streams, handle);
+		return s && !s->busy;
+	default:
+		return false;
+	}
 }
 
 /* @kind: VGPU_SYNC_*. Where a capture forbids it the host says so, and what becomes of that. */
@@ -71,16 +78,17 @@ static int synchronize(struct call *c, uint32_t kind, uint32_t handle)
 	struct gpu *g = &c->vgpu->gpu;
 	uint64_t work = g->work;
 	struct vgpu_response rsp;
-	int rc;
+	int rc = 0;
 
 	call_args(&req, args);
-	rc = call_round_trip(c, &req, &rsp, NULL);
+	if (!is_known_idle(c->vgpu, kind, handle))
+		rc = call_round_trip(c, &req, &rsp, NULL);
 	if (rc)
 		return rc;
 	if (kind == VGPU_SYNC_DEVICE)
 		all_is_done(g, work);
 	else if (kind == VGPU_SYNC_STREAM)
-		stream_is_done(g, handle, work);
+		gpu_stream_done(g, handle, work);
 	return 0;
 }
 
@@ -195,12 +203,12 @@ int vgpu_stream_query(struct vgpu *vgpu, vgpu_stream stream)
 	rc = call_ready(&c);
 	if (rc == 0 && stream && !handles_get(&vgpu->gpu.streams, stream))
 		rc = GPU_ERROR_INVALID_HANDLE;
-	if (rc || is_known_idle(vgpu, stream))
+	if (rc || is_known_idle(vgpu, VGPU_SYNC_STREAM, stream))
 		return call_end(&c, rc);
 	call_args(&req, args);
 	rc = call_round_trip(&c, &req, &rsp, NULL);
 	if (rc == 0)
-		stream_is_done(&vgpu->gpu, stream, work);
+		gpu_stream_done(&vgpu->gpu, stream, work);
 	return end_query(&c, rc);
 }
 

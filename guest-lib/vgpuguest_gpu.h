@@ -307,7 +307,11 @@ int vgpu_event_synchronize(struct vgpu *vgpu, vgpu_event event);
 int vgpu_event_query(struct vgpu *vgpu, vgpu_event event);
 int vgpu_event_elapsed(struct vgpu *vgpu, float *ms, vgpu_event start, vgpu_event stop);
 
-/* All work of this handle [cudaDeviceSynchronize]. */
+/*
+ * All work of this handle [cudaDeviceSynchronize]. Where the library knows that nothing is under
+ * way this and vgpu_stream_synchronize() return at once and ask nobody: whether the host lives
+ * vgpu_nop() tells.
+ */
 int vgpu_synchronize(struct vgpu *vgpu);
 
 /*

@@ -642,7 +642,7 @@ static void test_host_without_gpu_work(void **state)
 	start(old_host);
 	assert_int_equal(vgpu_malloc(vgpu, &p, 1), VGPU_ENOCMD);
 	assert_int_equal(vgpu_gpu_count(vgpu, &n), VGPU_ENOCMD);
-	assert_int_equal(vgpu_synchronize(vgpu), VGPU_ENOCMD);
+	assert_int_equal(vgpu_synchronize(vgpu), 0); /* nothing to wait for, nobody is asked */
 	assert_int_equal(vgpu_nop(vgpu), 0);
 }
 
@@ -657,10 +657,65 @@ static enum fake_fate overtaken(struct fake_host *h, const struct vgpu_request *
 	return req->cmd == VGPU_CMD_SYNCHRONIZE ? FAKE_LATER : FAKE_ANSWER;
 }
 
+static vgpu_devptr place;
+
+/* There has to be something to wait for. */
 static void *synchronize(void *result)
 {
-	*(int *)result = vgpu_synchronize(vgpu);
+	int rc = vgpu_memset_async(vgpu, place, 0, 8, 0);
+
+	*(int *)result = rc ? rc : vgpu_synchronize(vgpu);
 	return NULL;
+}
+
+/* When there is nothing in the streams the host is not asked, and else it is. */
+static void test_known_to_be_idle(void **state)
+{
+	uint8_t byte;
+	vgpu_stream s;
+
+	(void)state;
+	start(NULL);
+	place = device_memory(64);
+	assert_int_equal(vgpu_stream_create(vgpu, &s, 0, 0), 0);
+	assert_int_equal(vgpu_nop(vgpu), 0);
+	assert_int_equal(vgpu_synchronize(vgpu), 0);
+	assert_int_equal(vgpu_stream_synchronize(vgpu, s), 0);
+	assert_int_equal(host.commands[VGPU_CMD_SYNCHRONIZE], 0);
+	/* what a copy has waited for is done */
+	assert_int_equal(vgpu_memset_async(vgpu, place, 0, 64, s), 0);
+	assert_int_equal(vgpu_copy_from_device_async(vgpu, &byte, place, 1, s), 0);
+	assert_int_equal(vgpu_synchronize(vgpu), 0);
+	assert_int_equal(vgpu_stream_synchronize(vgpu, s), 0);
+	assert_int_equal(host.commands[VGPU_CMD_SYNCHRONIZE], 0);
+	/* but not what is in another stream */
+	assert_int_equal(vgpu_memset_async(vgpu, place, 0, 64, s), 0);
+	assert_int_equal(vgpu_nop(vgpu), 0);
+	assert_int_equal(vgpu_stream_synchronize(vgpu, 0), 0);
+	assert_int_equal(host.commands[VGPU_CMD_SYNCHRONIZE], 0);
+	assert_int_equal(vgpu_stream_synchronize(vgpu, s), 0);
+	assert_int_equal(host.commands[VGPU_CMD_SYNCHRONIZE], 1);
+	assert_int_equal(vgpu_memset_async(vgpu, place, 0, 64, s), 0);
+	assert_int_equal(vgpu_nop(vgpu), 0);
+	assert_int_equal(vgpu_synchronize(vgpu), 0);
+	assert_int_equal(host.commands[VGPU_CMD_SYNCHRONIZE], 2);
+	/* nor in one that was destroyed */
+	assert_int_equal(vgpu_memset_async(vgpu, place, 0, 64, s), 0);
+	assert_int_equal(vgpu_stream_destroy(vgpu, s), 0);
+	assert_int_equal(vgpu_nop(vgpu), 0);
+	assert_int_equal(vgpu_synchronize(vgpu), 0);
+	assert_int_equal(host.commands[VGPU_CMD_SYNCHRONIZE], 3);
+	/* what goes to the device is on its way when the copy returns */
+	assert_int_equal(vgpu_copy_to_device(vgpu, place, &byte, 1), 0);
+	assert_int_equal(vgpu_nop(vgpu), 0);
+	assert_int_equal(vgpu_synchronize(vgpu), 0);
+	assert_int_equal(host.commands[VGPU_CMD_SYNCHRONIZE], 4);
+	/* what was posted may have failed */
+	assert_int_equal(vgpu_stream_create(vgpu, &s, 0, 0), 0);
+	assert_int_equal(vgpu_synchronize(vgpu), 0);
+	assert_int_equal(host.commands[VGPU_CMD_SYNCHRONIZE], 5);
+	assert_int_equal(vgpu_synchronize(vgpu), 0);
+	assert_int_equal(host.commands[VGPU_CMD_SYNCHRONIZE], 5);
 }
 
 static void test_others_pass_who_waits(void **state)
@@ -670,6 +725,7 @@ static void test_others_pass_who_waits(void **state)
 
 	(void)state;
 	start(overtaken);
+	place = device_memory(8);
 	for (int round = 0; round < 50; round++) {
 		if (round == 25)
 			vgpu->spin_ns = 0; /* nobody is in a call */
@@ -707,6 +763,7 @@ static void test_ring_is_full(void **state)
 	k = kernel("k2");
 	params[0] = device_memory(8);
 	assert_int_equal(vgpu_memset(vgpu, params[0], 0, 8), 0);
+	place = device_memory(8);
 	vgpu->spin_ns = 0;
 	pthread_create(&thread, NULL, synchronize, &rc);
 	while (!host.commands[VGPU_CMD_SYNCHRONIZE])
@@ -744,6 +801,7 @@ static void test_host_dies_under_all(void **state)
 
 	(void)state;
 	start(dies);
+	place = device_memory(8);
 	for (int i = 0; i < 4; i++)
 		pthread_create(&threads[i], NULL, synchronize, &rc[i]);
 	while (host.commands[VGPU_CMD_SYNCHRONIZE] < 4)
@@ -762,6 +820,7 @@ static void test_timeout_while_another_reads(void **state)
 
 	(void)state;
 	start(held);
+	place = device_memory(8);
 	pthread_create(&thread, NULL, synchronize, &rc);
 	while (!host.commands[VGPU_CMD_SYNCHRONIZE])
 		usleep(100);
@@ -1064,6 +1123,7 @@ int main(void)
 		T(test_module_fails),
 		T(test_errors_told_later),
 		T(test_host_without_gpu_work),
+		T(test_known_to_be_idle),
 		T(test_others_pass_who_waits),
 		T(test_ring_is_full),
 		T(test_host_dies_under_all),
