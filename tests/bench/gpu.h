@@ -50,12 +50,15 @@ void gpu_free(gpu_ptr p);
 void *gpu_window_alloc(size_t bytes);
 void gpu_window_free(void *p);
 
-/* Complete when they return. */
+/* As cudaMemcpy(): the host's memory can be used again. */
 void gpu_write(gpu_ptr dst, const void *src, size_t bytes);
 void gpu_read(void *dst, gpu_ptr src, size_t bytes);
 
 void gpu_launch(const struct gpu_launch *l);
 void gpu_synchronize(void);
+
+/* A round trip to whoever serves us, who is awake then. */
+void gpu_wake(void);
 
 /* ---- CUDA and libvgpuguest ---- */
 

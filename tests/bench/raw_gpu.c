@@ -215,3 +215,8 @@ void gpu_synchronize(void)
 	submit(0, 0, 0);
 	wait_for(produced);
 }
+
+void gpu_wake(void)
+{
+	gpu_synchronize();
+}

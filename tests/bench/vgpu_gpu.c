@@ -96,6 +96,11 @@ void gpu_synchronize(void)
 	check(vgpu_synchronize(vgpu), "synchronize");
 }
 
+void gpu_wake(void)
+{
+	check(vgpu_nop(vgpu), "nop");
+}
+
 const char *gpu_name(void)
 {
 	check(vgpu_get_gpu_properties(vgpu, 0, &properties), "properties");

@@ -159,18 +159,18 @@ static void work_launch_sync(const uint64_t *numbers)
 	samples_free(&s);
 }
 
-/* sync COUNT: nothing to wait for. */
-static void work_sync(const uint64_t *numbers)
+/* round_trip COUNT: of nothing. */
+static void work_round_trip(const uint64_t *numbers)
 {
 	struct samples s;
 	uint64_t start_ns;
 
 	samples_init(&s, numbers[0]);
 	for (int i = 0; i < BURST; i++)
-		gpu_synchronize();
+		gpu_wake();
 	for (uint64_t i = 0; i < numbers[0]; i++) {
 		start_ns = bench_now_ns();
-		gpu_synchronize();
+		gpu_wake();
 		samples_add(&s, work_us_since(start_ns));
 	}
 	work_answer(&s, 1);
@@ -193,6 +193,7 @@ static void copy_once(const struct copying *c, struct samples to_and_from[2])
 	work_fill_random(c->pattern, c->bytes);
 	memcpy(c->memory, c->pattern, c->bytes);
 	gpu_synchronize();
+	gpu_wake();
 	start_ns = bench_now_ns();
 	gpu_write(c->device, c->memory, c->bytes);
 	if (c->synchronize)
@@ -201,6 +202,7 @@ static void copy_once(const struct copying *c, struct samples to_and_from[2])
 
 	memset(c->memory, POISON, c->bytes);
 	gpu_synchronize();
+	gpu_wake();
 	start_ns = bench_now_ns();
 	gpu_read(c->memory, c->device, c->bytes);
 	if (c->synchronize)
@@ -254,7 +256,7 @@ static const struct work_command basic_work[] = {
 	{ "launch", 1, work_launch },
 	{ "rate", 2, work_rate },
 	{ "launch_sync", 2, work_launch_sync },
-	{ "sync", 1, work_sync },
+	{ "round_trip", 1, work_round_trip },
 	{ "copy_window", 2, work_copy_window },
 	{ "copy_ordinary", 3, work_copy_ordinary },
 	{ 0 },
