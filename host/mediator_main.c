@@ -360,6 +360,8 @@ static int serve(struct service *s, const struct mediator_config *config)
 	}
 	log_info("gpu_mediator %s, protocol %d.%d, process %ld", VGPU_RELEASE, VGPU_PROTOCOL_MAJOR,
 		 VGPU_PROTOCOL_MINOR, (long)getpid());
+	if (worker_has_tool())
+		log_warn("** " WORKER_TOOL_VARIABLE " is set: workers keep all privileges.  **");
 	s->exit_code = service_start(s);
 	if (s->exit_code == EXIT_OK)
 		event_base_dispatch(s->m.base);

@@ -19,6 +19,7 @@
 #include "../protocol/vgpu_errors.h"
 #include "log.h"
 #include "mediator_scheduler.h"
+#include "worker.h"
 
 /* Made by gpu_mediator.sysusers.conf. */
 #define WORKER_USER "gpu_mediator"
@@ -299,7 +300,7 @@ static void on_exit_of(evutil_socket_t fd, short what, void *arg)
 }
 
 /* What of our environment a worker may see: what CUDA and sanitizers are steered by. */
-static char **scrubbed_environment(void)
+static bool may_see(const char *variable)
 {
 	static const char *const kept[] = { "PATH=",          "LD_LIBRARY_PATH=",
 					    "LANG=",          "TZ=",
@@ -307,6 +308,15 @@ static char **scrubbed_environment(void)
 					    "NVIDIA_",        "ASAN_OPTIONS=",
 					    "UBSAN_OPTIONS=", "TSAN_OPTIONS=",
 					    "LSAN_OPTIONS=" };
+
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		if (strncmp(variable, kept[i], strlen(kept[i])) == 0)
+			return true;
+	return worker_has_tool();
+}
+
+static char **scrubbed_environment(void)
+{
 	size_t n = 0, used = 0;
 	char **out;
 
@@ -314,9 +324,8 @@ static char **scrubbed_environment(void)
 		n++;
 	out = calloc(n + 1, sizeof(*out));
 	for (size_t i = 0; out && i < n; i++)
-		for (size_t k = 0; k < sizeof(kept) / sizeof(kept[0]); k++)
-			if (strncmp(environ[i], kept[k], strlen(kept[k])) == 0)
-				out[used++] = environ[i];
+		if (may_see(environ[i]))
+			out[used++] = environ[i];
 	return out;
 }
 
@@ -376,7 +385,8 @@ static int spawn(struct worker_proc *w, int control, int err)
 	posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
 	/* also clears close-on-exec if it happens to be this number already */
 	posix_spawn_file_actions_adddup2(&actions, control, WORKER_CONTROL_FD);
-	posix_spawn_file_actions_addclosefrom_np(&actions, WORKER_CONTROL_FD + 1);
+	if (!worker_has_tool())
+		posix_spawn_file_actions_addclosefrom_np(&actions, WORKER_CONTROL_FD + 1);
 	rc = posix_spawn(&w->pid, "/proc/self/exe", &actions, &attr, argv, env);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attr);

@@ -105,4 +105,12 @@ _Noreturn void worker_end(struct worker *w, int reason, const char *why);
  */
 int worker_drop_privileges(const char *user, char *why, size_t why_len);
 
+/*
+ * For tests: a tool such as compute-sanitizer rides along in workers, which keep for it whatever
+ * they come with, that is environment, descriptors and privileges. Told by the environment, and
+ * so the same in the supervisor and its workers.
+ */
+#define WORKER_TOOL_VARIABLE "GPU_MEDIATOR_TEST_TOOL"
+bool worker_has_tool(void);
+
 #endif

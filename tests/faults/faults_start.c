@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -334,6 +335,51 @@ static void test_stale_pid_file(void **state)
 	assert_false(exists(b.pid_file));
 }
 
+/* A descriptor and a variable of ours: has a worker of a mediator that is started now both? */
+static void assert_worker_has(bool expected)
+{
+	static char environment[1 << 16];
+	char path[64], target[64];
+	int kept = fcntl(STDERR_FILENO, F_DUPFD, 200);
+	bool has_variable;
+	pid_t worker;
+	ssize_t n;
+	int fd;
+
+	setenv("VGPU_FAULTS_MARK", "here", 1);
+	bed_start(&b);
+	unsetenv("VGPU_FAULTS_MARK");
+	worker = bed_any_worker(&b);
+	snprintf(path, sizeof(path), "/proc/%d/environ", (int)worker);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, environment, sizeof(environment));
+	close(fd);
+	if (n < 0 && !expected)
+		skip(); /* only root may look */
+	assert_true(n > 0);
+	has_variable = memmem(environment, (size_t)n, "VGPU_FAULTS_MARK=", 17) != NULL;
+	assert_int_equal(has_variable, expected);
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)worker, kept);
+	assert_int_equal(readlink(path, target, sizeof(target)) > 0, expected);
+	close(kept);
+}
+
+static void test_worker_starts_bare(void **state)
+{
+	(void)state;
+	assert_worker_has(false);
+	assert_false(bed_log_has(&b, "GPU_MEDIATOR_TEST_TOOL"));
+}
+
+static void test_tool_rides_along(void **state)
+{
+	(void)state;
+	setenv("GPU_MEDIATOR_TEST_TOOL", "1", 1);
+	assert_worker_has(true);
+	unsetenv("GPU_MEDIATOR_TEST_TOOL");
+	assert_true(bed_log_has(&b, "GPU_MEDIATOR_TEST_TOOL is set: workers keep all privileges"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -353,6 +399,8 @@ int main(void)
 		TEST(test_daemon),
 		TEST(test_daemon_fails),
 		TEST(test_stale_pid_file),
+		TEST(test_worker_starts_bare),
+		TEST(test_tool_rides_along),
 #undef TEST
 	};
 

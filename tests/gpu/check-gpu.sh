@@ -46,6 +46,7 @@ cli() {
 	timeout 60 "$LAB_CLI" "$@" 2>&1
 }
 . "$(dirname "$0")/errors.sh"
+. "$(dirname "$0")/sanitizer.sh"
 export VGPU_DEVICE=unix:$VM_WORK/host/client.sock
 
 part_self_test() {
@@ -106,6 +107,14 @@ part_errors() {
 	unset LAB_POOL
 }
 
+# It makes all work slow.
+part_sanitizer() {
+	LAB_POOL=1
+	LAB_LIMITS="deadline_ms = 300000"
+	sanitizer_check
+	unset LAB_POOL LAB_LIMITS
+}
+
 # A deadline that a test can wait for.
 part_deadline() {
 	local out
@@ -137,7 +146,7 @@ part_vm() {
 	lab_mediator_stop
 }
 
-for part in ${CHECK_GPU_ONLY:-self_test alone unix errors deadline vm}; do
+for part in ${CHECK_GPU_ONLY:-self_test alone unix errors sanitizer deadline vm}; do
 	declare -F "part_$part" >/dev/null || bail "CHECK_GPU_ONLY: $part: there is no such part"
 	"part_$part"
 done

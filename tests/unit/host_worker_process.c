@@ -602,6 +602,33 @@ static void test_descriptors_closed(void **state)
 	assert_int_equal(n, 2 + 3 + 1 + 2 + 1);
 }
 
+static void same_as_here(const char *name)
+{
+	char here[256], there[256];
+
+	status_field(getpid(), name, here, sizeof(here));
+	status_field(lw.pid, name, there, sizeof(there));
+	assert_string_equal(there, here);
+}
+
+static void test_tool_keeps_what_it_needs(void **state)
+{
+	char path[64], target[64];
+	int extra = fcntl(2, F_DUPFD, 20);
+
+	(void)state;
+	setenv(WORKER_TOOL_VARIABLE, "1", 1);
+	assert_int_equal(start("cpu", "nobody"), 0);
+	unsetenv(WORKER_TOOL_VARIABLE);
+	close(extra);
+	same_as_here("Uid");
+	same_as_here("CapPrm");
+	same_as_here("NoNewPrivs");
+	same_as_here("Seccomp");
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", lw.pid, extra);
+	assert_true(readlink(path, target, sizeof(target)) > 0);
+}
+
 static unsigned long switches(void)
 {
 	char path[128], field[64];
@@ -731,6 +758,7 @@ int main(int argc, char **argv)
 		CASE(test_unknown_user),
 		CASE(test_system_calls_denied),
 		CASE(test_descriptors_closed),
+		CASE(test_tool_keeps_what_it_needs),
 		CASE(test_idle_channel_wakes_nobody),
 		CASE(test_refuses_foreign_version),
 		CASE(test_refuses_unsealed_memory),

@@ -15,6 +15,7 @@ LAB_ENV=${LAB_ENV:-$LAB_TOP/build/vm/env}
 
 LAB_LOG=$VM_WORK/mediator.log
 VM_SOCKET=$VM_WORK/host/device.sock
+LAB_MEDIATOR_WRAPPER=()
 lab_mediator_pid=
 mkdir "$VM_WORK/host"
 
@@ -39,33 +40,41 @@ lab_mediator_config() {
 	END
 }
 
+# LAB_MEDIATOR_WRAPPER: a command that is given the mediator's, and runs it.
 lab_mediator_start() {
 	lab_mediator_config >"$VM_WORK/host/config.conf"
-	"$LAB_MEDIATOR" --foreground --config "$VM_WORK/host/config.conf" \
-		>>"$LAB_LOG" 2>&1 </dev/null &
-	lab_mediator_pid=$!
 	# A killed one leaves its socket, so that one says nothing; the pid is new.
-	within 20 grep -qx "$lab_mediator_pid" "$VM_WORK/host/pid" && within 20 test -S "$VM_SOCKET" || {
+	rm -f "$VM_WORK/host/pid"
+	"${LAB_MEDIATOR_WRAPPER[@]}" "$LAB_MEDIATOR" --foreground --config "$VM_WORK/host/config.conf" \
+		>>"$LAB_LOG" 2>&1 </dev/null &
+	lab_mediator_job=$!
+	lab_mediator_pid=$lab_mediator_job
+	within 20 lab_mediator_up || {
 		diag "$(tail -n 20 "$LAB_LOG")"
 		bail "mediator: start: no socket $VM_SOCKET"
 	}
 }
 
+# A wrapper may have made it a grandchild: only the file knows its pid.
+lab_mediator_up() {
+	[ -s "$VM_WORK/host/pid" ] && lab_mediator_pid=$(cat "$VM_WORK/host/pid") && [ -S "$VM_SOCKET" ]
+}
+
 lab_mediator_stop() {
 	[ -n "$lab_mediator_pid" ] || return 0
 	kill -TERM "$lab_mediator_pid" 2>/dev/null
-	within 10 lab_mediator_gone || kill -9 "$lab_mediator_pid" 2>/dev/null
-	wait "$lab_mediator_pid" 2>/dev/null
+	within 10 lab_mediator_gone || kill -9 "$lab_mediator_pid" "$lab_mediator_job" 2>/dev/null
+	wait "$lab_mediator_job" 2>/dev/null
 	lab_mediator_pid=
 }
 
 lab_mediator_gone() {
-	! kill -0 "$lab_mediator_pid" 2>/dev/null
+	! kill -0 "$lab_mediator_job" 2>/dev/null
 }
 
 lab_mediator_kill() {
 	kill -9 "$lab_mediator_pid"
-	wait "$lab_mediator_pid" 2>/dev/null
+	wait "$lab_mediator_job" 2>/dev/null
 	lab_mediator_pid=
 }
 
