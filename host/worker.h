@@ -10,6 +10,8 @@
 #define HOST_WORKER_H
 
 #include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -111,6 +113,11 @@ int worker_drop_privileges(const char *user, char *why, size_t why_len);
  * so the same in the supervisor and its workers.
  */
 #define WORKER_TOOL_VARIABLE "GPU_MEDIATOR_TEST_TOOL"
-bool worker_has_tool(void);
+static inline bool worker_has_tool(void)
+{
+	const char *value = getenv(WORKER_TOOL_VARIABLE);
+
+	return value && strcmp(value, "1") == 0;
+}
 
 #endif

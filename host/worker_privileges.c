@@ -224,13 +224,6 @@ out:
 	return rc < 0 ? failed(why, why_len, "seccomp filter", rc) : 0;
 }
 
-bool worker_has_tool(void)
-{
-	const char *value = getenv(WORKER_TOOL_VARIABLE);
-
-	return value && strcmp(value, "1") == 0;
-}
-
 int worker_drop_privileges(const char *user, char *why, size_t why_len)
 {
 	int rc;
