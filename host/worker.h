@@ -10,10 +10,10 @@
 #define HOST_WORKER_H
 
 #include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "../common/spsc.h"
 #include "backend.h"

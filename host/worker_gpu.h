@@ -139,7 +139,7 @@ struct gpu {
 
 	LIST_HEAD(, gpu_stream) unmarked;
 	struct markers markers;
-	int failure; /* what a marker told */
+	int failure; /* of work that nobody waits for: the first, until it is taken from here */
 };
 
 /* @g is all 0 but its first six members. */
@@ -188,6 +188,13 @@ static inline int gpu_handed_over(struct gpu *g, struct gpu_stream *s, int rc)
 	if (__builtin_expect(rc == 0, 1))
 		gpu_submitted(g, s);
 	return rc;
+}
+
+/* Work failed that nobody waits for. */
+static inline void gpu_failed(struct gpu *g, int rc)
+{
+	if (!g->failure)
+		g->failure = rc;
 }
 
 /* Before @s goes, or what "the default stream" means changes. */

@@ -143,7 +143,7 @@ int gpu_copy_start(struct gpu *g, struct pending *p)
 
 void gpu_copy_end(struct gpu *g, const struct pending *p, int status)
 {
-	if (p->silent && status && !g->failure)
-		g->failure = status;
+	if (p->silent && status)
+		gpu_failed(g, status);
 	let_go(g, p->slot);
 }

@@ -18,12 +18,6 @@ static bool full(const struct markers *m)
 	return m->tail - m->head == MARKERS_MAX;
 }
 
-static void note(struct gpu *g, int rc)
-{
-	if (!g->failure)
-		g->failure = rc;
-}
-
 static void push(struct gpu *g, struct backend_fence *fence, uint64_t now_us)
 {
 	struct markers *m = &g->markers;
@@ -50,13 +44,13 @@ static void mark(struct gpu *g, struct gpu_stream *s, uint64_t now_us)
 	LIST_REMOVE(s, link);
 	rc = g->ops->fence(g->backend, VGPU_SYNC_STREAM, s->object, &fence);
 	if (rc) {
-		note(g, rc);
+		gpu_failed(g, rc);
 		return;
 	}
 	rc = g->ops->fence_mark(g->backend, fence);
 	if (rc) {
 		g->ops->fence_drop(g->backend, fence);
-		note(g, rc);
+		gpu_failed(g, rc);
 		return;
 	}
 	push(g, fence, now_us);
@@ -101,7 +95,7 @@ int gpu_tend(struct gpu *g, uint64_t now_us, bool idle)
 		if (rc == VGPU_EBUSY)
 			return now_us - m->head_us < g->deadline_us ? 0 : VGPU_EDEADLINE;
 		if (rc)
-			note(g, rc);
+			gpu_failed(g, rc);
 		m->head++;
 		m->head_us = now_us;
 	}
