@@ -97,6 +97,8 @@ void shm_write_bytes(void *shared_dst, const void *private_src, size_t n);
 static inline void shm_prefetch(const void *p)
 {
 	__builtin_prefetch(p, 0, 3);
+	/* GCC drops calls of functions that only prefetch: to it they have no effect. */
+	__asm__ __volatile__("");
 }
 
 /* One turn of a polling loop: gives the other hyperthread a chance. */

@@ -8,7 +8,8 @@ GUEST_TESTS := $(patsubst %.c,$(B)/%,$(filter-out $(if $(XEN_PKGS),,tests/unit/t
 	$(wildcard tests/unit/test_*.c)))
 CLI_HOST := $(B)/tests/unit/cli_host
 CFLAGS_tests_unit += -Iguest-lib -pthread
-UNIT_TESTS += $(GUEST_TESTS) tests/unit/test_cli.sh
+GUEST_SCRIPTS := tests/unit/test_cli.sh tests/unit/test_prefetch.sh
+UNIT_TESTS += $(GUEST_TESTS) $(GUEST_SCRIPTS)
 
 # An archive: the linker takes from it what a test needs and does not have itself.
 $(GUEST_TEST_A): $(GUEST_OBJS) $(COMMON_OBJS) $(B)/tests/unit/fake_host.o
@@ -37,6 +38,6 @@ $(CLI_HOST): %: %.o $(GUEST_TEST_A)
 check-unit check-unit-guest: export VGPU_BUILD := $(B)
 check-unit: $(CLI_HOST) $(CLI)
 check-unit-guest: $(GUEST_TESTS) $(CLI_HOST) $(CLI) ## unit tests of library, shared code and vgpu-cli
-	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP prove --exec tests/lib/run-cmocka.sh $(GUEST_TESTS) tests/unit/test_cli.sh
+	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP prove --exec tests/lib/run-cmocka.sh $(GUEST_TESTS) $(GUEST_SCRIPTS)
 
 .PHONY: check-unit-guest
