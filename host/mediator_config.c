@@ -47,6 +47,7 @@ static const struct key keys[] = {
 	{ "mediator", "drain_timeout_s", KEY_NUMBER, true, AT(drain_timeout_s), 0, 3600, NULL,
 	  "10" },
 	{ "mediator", "spin_us", KEY_NUMBER, true, AT(spin_us), 0, 1000000, NULL, "50" },
+	{ "mediator", "spin_max_us", KEY_NUMBER, true, AT(spin_max_us), 0, 1000000, NULL, "10000" },
 	{ "mediator", "worker_user", KEY_NAME, false, AT(worker_user), 0, 0, NULL, "auto" },
 
 	{ "backend", "backend", KEY_CHOICE, false, AT(backend), 0, 0, backend_words, "auto" },

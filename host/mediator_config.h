@@ -53,6 +53,7 @@ struct mediator_config {
 	uint32_t pool_size;
 	uint32_t drain_timeout_s;
 	uint32_t spin_us;
+	uint32_t spin_max_us;
 	char worker_user[CONFIG_TEXT_MAX];
 
 	uint32_t backend; /* enum config_backend */

@@ -298,6 +298,7 @@ static int hand_over(struct channel *ch, struct worker_proc *w)
 		.channel = ch->rq.number,
 		.deadline_ms = c->limits.deadline_ms,
 		.spin_us = c->spin_us,
+		.spin_max_us = c->spin_max_us,
 		.message_rate = c->limits.message_rate,
 		.offset = ch->rq.offset,
 		.length = ch->rq.length,

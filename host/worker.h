@@ -56,7 +56,8 @@ struct worker {
 	struct commands commands;
 	uint32_t *host_closed;  /* in shared memory */
 	uint32_t number;        /* of what the backend was last asked for; worker_watch.state */
-	uint64_t doze_since_us; /* when the wait began in which it sleeps now */
+	uint32_t pause_spin_us; /* to poll through a pause like those of late; 0: they are long */
+	uint64_t idle_since_us; /* when the wait began in which it sleeps now */
 	uint32_t doze_us; /* how long the last sleep was meant to be; 0: no limit, or no sleep */
 
 	struct worker_assign assign;
@@ -73,8 +74,13 @@ struct worker {
 	int ended;    /* one thread only says why, and exits */
 };
 
-/* worker_serve.c: serve the ring until the end, which ends the process. */
+/* worker_serve.c */
+
+/* Serve the ring until the end, which ends the process. */
 _Noreturn void worker_serve(struct worker *w);
+
+/* How long to poll through a pause like one of @pause_us that was slept through; 0: too long. */
+uint32_t worker_pause_spin_us(uint64_t pause_us, uint32_t max_us);
 
 /* worker_control.c */
 

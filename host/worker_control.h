@@ -64,13 +64,13 @@ struct worker_assign {
 	uint32_t type;
 	uint32_t transport; /* WORKER_TRANSPORT_* */
 	uint32_t channel;
-	uint32_t deadline_ms; /* per command, 0 none */
-	uint32_t spin_us;
+	uint32_t deadline_ms;  /* per command, 0 none */
+	uint32_t spin_us;      /* how long to poll before sleeping, 0 not at all */
+	uint32_t spin_max_us;  /* the same while the GPU works or requests come often */
 	uint32_t message_rate; /* MESSAGE a second, 0 no limit */
+	struct worker_xen xen; /* all 0 on other transports */
 	uint64_t offset;
 	uint64_t length;
-	struct worker_xen xen; /* all 0 on other transports */
-	uint32_t reserved;
 	char vm[64];
 };
 #define WORKER_TRANSPORT_MEMFD 1u

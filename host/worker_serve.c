@@ -24,14 +24,23 @@
 #define LOOKS_PER_CLOCK 64u
 
 /*
- * How long to poll at least for what the GPU is doing: as a program that has the GPU for itself
- * does, whose synchronize polls to the end. After the first part of it others may have the
- * processor, and if one does, this ends. Then comes sleeping between looks, for a share of the time
- * that has been waited, so that the answer is late by no more than that.
+ * Polling for longer than spin_us, for up to spin_max_us: for what the GPU is doing, as a program
+ * that has the GPU for itself does, whose synchronize polls to the end; and for the next request
+ * where the last one that woke us came that soon. A processor that has slept is slow for a while:
+ * its clock is low, its caches are cold. After the first part of it others may have the processor,
+ * and if one does, this ends.
+ *
+ * While the GPU is waited for, then comes sleeping between looks, for a share of the time that has
+ * been waited, so that the answer is late by no more than that.
  */
-#define GPU_SPIN_US 10000u
-#define GPU_YIELD_US 50u
-#define GAVE_WAY_US 5u /* a yield that took so long let somebody else run */
+#define YIELD_US 50u
+/*
+ * A yield that took so long let somebody else run, but perhaps only the kernel or the hypervisor:
+ * so many in a row, or one of the length of a time slice, and others want the processor.
+ */
+#define SLOW_YIELD_US 5u
+#define SLOW_YIELDS 3u
+#define SLICE_US 500u
 #define DOZE_US_MIN 15u
 #define DOZE_US_MAX 1000u
 #define DOZE_SHARE 128u
@@ -130,24 +139,43 @@ static bool look(struct worker *w)
 	return pending && poll_pending(w, pending);
 }
 
-static bool gave_way(uint64_t now_us)
+/* Yield. @slow: yields in a row that let somebody run. Returns whether others wait for us. */
+static bool gave_way(uint64_t now_us, uint32_t *slow)
 {
+	uint64_t took_us;
+
 	sched_yield();
-	return clock_us() - now_us > GAVE_WAY_US;
+	took_us = clock_us() - now_us;
+	*slow = took_us > SLOW_YIELD_US ? *slow + 1 : 0;
+	return took_us > SLICE_US || *slow == SLOW_YIELDS;
+}
+
+/* How long to poll, 0 not at all. */
+static uint32_t spin_us(const struct worker *w)
+{
+	uint32_t us = commands_pending(&w->commands) ? w->assign.spin_max_us : w->pause_spin_us;
+
+	return w->assign.spin_us && us > w->assign.spin_us ? us : w->assign.spin_us;
+}
+
+uint32_t worker_pause_spin_us(uint64_t pause_us, uint32_t max_us)
+{
+	if (pause_us > max_us)
+		return 0;
+	return pause_us < max_us / 2 ? 2 * (uint32_t)pause_us : max_us;
 }
 
 /* Returns whether there is something to do. */
 static bool spin(struct worker *w)
 {
 	uint64_t now_us, end_us = 0, yield_us = 0, own_us = 0;
-	uint32_t us = w->assign.spin_us;
+	const uint32_t us = spin_us(w);
+	uint32_t slow = 0;
 
-	if (commands_pending(&w->commands) && us && us < GPU_SPIN_US)
-		us = GPU_SPIN_US;
 	if (w->doze_us)
 		return look(w);
 	if (!us) {
-		w->doze_since_us = clock_us();
+		w->idle_since_us = clock_us();
 		return look(w);
 	}
 	do {
@@ -158,13 +186,13 @@ static bool spin(struct worker *w)
 		}
 		now_us = clock_us();
 		if (!end_us) {
-			w->doze_since_us = now_us;
+			w->idle_since_us = now_us;
 			end_us = now_us + us;
 			own_us = now_us + w->assign.spin_us;
-			yield_us = now_us + GPU_YIELD_US;
+			yield_us = now_us + YIELD_US;
 		}
 		tend(w, now_us, false);
-		if (now_us > yield_us && gave_way(now_us) && now_us > own_us)
+		if (now_us > yield_us && gave_way(now_us, &slow) && now_us > own_us)
 			break;
 	} while (now_us < end_us && !shm_load(&w->watch.stop));
 	return false;
@@ -187,7 +215,7 @@ static int64_t sleep_us(const struct worker *w)
 	if (w->commands.lost)
 		return LOST_US;
 	if (commands_pending(&w->commands)) {
-		us = (clock_us() - w->doze_since_us) / DOZE_SHARE;
+		us = (clock_us() - w->idle_since_us) / DOZE_SHARE;
 		if (us < DOZE_US_MIN)
 			return DOZE_US_MIN;
 		return us < DOZE_US_MAX ? (int64_t)us : DOZE_US_MAX;
@@ -207,10 +235,13 @@ static void sleep_for_request(struct worker *w)
 	signalled = w->transport.ops->wait(&w->transport, us);
 	enter(w, WORKER_POLLING);
 	w->doze_us = signalled ? 0 : (uint32_t)us;
-	if (spsc_pending(&w->req))
+	if (spsc_pending(&w->req)) {
 		w->transport.idle_wakes = 0;
-	else if (signalled)
+		w->pause_spin_us =
+			worker_pause_spin_us(clock_us() - w->idle_since_us, w->assign.spin_max_us);
+	} else if (signalled) {
 		w->transport.idle_wakes++;
+	}
 	if (!spsc_pending(&w->req) && worker_guest_gone(w))
 		worker_end(w, VGPU_EDEVLOST, "the guest's program is gone");
 	if (w->commands.lost && !signalled && !spsc_pending(&w->req))

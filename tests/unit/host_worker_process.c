@@ -62,7 +62,9 @@ static int setup(void **state)
 	(void)state;
 	lw = (struct local_worker){ .control = -1 };
 	ch = (struct local_channel){ .memfd = -1, .to_host = -1, .to_guest = -1 };
-	assign = (struct worker_assign){ .channel = 3, .spin_us = 20, .vm = "test" };
+	assign = (struct worker_assign){
+		.channel = 3, .spin_us = 20, .spin_max_us = 10000, .vm = "test"
+	};
 	return 0;
 }
 

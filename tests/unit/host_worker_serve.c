@@ -56,12 +56,17 @@ static int32_t call(struct vgpu_request req)
 	return rsp.status;
 }
 
-static void put(struct vgpu_request req, uint32_t id)
+/* Returns whether the worker had to be woken. */
+static bool put(struct vgpu_request req, uint32_t id)
 {
+	bool asleep;
+
 	req.id = id;
 	assert_int_equal(spsc_produce(&ch.req, &req), 0);
-	if (spsc_publish(&ch.req))
+	asleep = spsc_publish(&ch.req);
+	if (asleep)
 		eventfd_write(ch.to_host, 1);
+	return asleep;
 }
 
 static void put_quietly(struct vgpu_request req)
@@ -192,7 +197,9 @@ static int setup(void **state)
 	(void)state;
 	lw = (struct local_worker){ .control = -1 };
 	ch = (struct local_channel){ .memfd = -1, .to_host = -1, .to_guest = -1 };
-	assign = (struct worker_assign){ .channel = 3, .spin_us = 20, .vm = "test" };
+	assign = (struct worker_assign){
+		.channel = 3, .spin_us = 20, .spin_max_us = 10000, .vm = "test"
+	};
 	return 0;
 }
 
@@ -246,6 +253,59 @@ static void test_waits_without_burning(void **state)
 	get_id(1, 0);
 	assert_in_range(clock_us() - start_us, 1000000, 1200000);
 	assert_in_range(ticks() - before, 0, per_second / 4);
+}
+
+static void test_length_of_polling(void **state)
+{
+	(void)state;
+	assert_int_equal(worker_pause_spin_us(0, 10000), 0);
+	assert_int_equal(worker_pause_spin_us(100, 10000), 200);
+	assert_int_equal(worker_pause_spin_us(4999, 10000), 9998);
+	assert_int_equal(worker_pause_spin_us(5000, 10000), 10000);
+	assert_int_equal(worker_pause_spin_us(10000, 10000), 10000);
+	assert_int_equal(worker_pause_spin_us(10001, 10000), 0);
+	assert_int_equal(worker_pause_spin_us(UINT64_MAX, 10000), 0);
+	assert_int_equal(worker_pause_spin_us(UINT32_MAX + 100ull, UINT32_MAX), 0);
+	assert_int_equal(worker_pause_spin_us(1, 0), 0);
+}
+
+/* A request after @pause_ms of nothing. Returns whether the worker was asleep. */
+static bool nop_after(unsigned int pause_ms)
+{
+	bool asleep;
+
+	usleep(pause_ms * 1000);
+	asleep = put(nop(), 1);
+	get_id(1, 0);
+	return asleep;
+}
+
+/* Once it had to be woken. Others may want the processor, and it gives way, so not at once. */
+static void test_polls_through_short_pauses(void **state)
+{
+	const uint64_t end_us = clock_us() + HANG_MS * 1000ull;
+	int in_a_row = 0;
+
+	(void)state;
+	assign.spin_max_us = 1000000;
+	serve();
+	while (in_a_row < 3) {
+		assert_true(clock_us() < end_us);
+		in_a_row = nop_after(2) ? 0 : in_a_row + 1;
+	}
+}
+
+static void test_never_polls_without_spinning(void **state)
+{
+	int asleep = 0;
+
+	(void)state;
+	assign.spin_us = 0;
+	assign.spin_max_us = 1000000;
+	serve();
+	for (int i = 0; i < 20; i++)
+		asleep += nop_after(20);
+	assert_in_range(asleep, 10, 20); /* but for those that came while it was kept from it */
 }
 
 static void test_deadline_of_what_is_waited_for(void **state)
@@ -409,6 +469,9 @@ int main(int argc, char **argv)
 		T(other_requests_pass),
 		T(without_spinning),
 		T(waits_without_burning),
+		T(length_of_polling),
+		T(polls_through_short_pauses),
+		T(never_polls_without_spinning),
 		T(deadline_of_what_is_waited_for),
 		T(deadline_of_what_nobody_waits_for),
 		T(deadline_while_busy),
