@@ -74,13 +74,8 @@ struct worker {
 	int ended;    /* one thread only says why, and exits */
 };
 
-/* worker_serve.c */
-
-/* Serve the ring until the end, which ends the process. */
+/* worker_serve.c: serve the ring until the end, which ends the process. */
 _Noreturn void worker_serve(struct worker *w);
-
-/* How long to poll through a pause like one of @pause_us that was slept through; 0: too long. */
-uint32_t worker_pause_spin_us(uint64_t pause_us, uint32_t max_us);
 
 /* worker_control.c */
 

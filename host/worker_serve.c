@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 
+#include "worker_spin.h"
 #include "../common/errors.h"
 #include "../common/shm.h"
 
@@ -34,13 +35,6 @@
  * been waited, so that the answer is late by no more than that.
  */
 #define YIELD_US 50u
-/*
- * A yield that took so long let somebody else run, but perhaps only the kernel or the hypervisor:
- * so many in a row, or one of the length of a time slice, and others want the processor.
- */
-#define SLOW_YIELD_US 5u
-#define SLOW_YIELDS 3u
-#define SLICE_US 500u
 #define DOZE_US_MIN 15u
 #define DOZE_US_MAX 1000u
 #define DOZE_SHARE 128u
@@ -139,15 +133,11 @@ static bool look(struct worker *w)
 	return pending && poll_pending(w, pending);
 }
 
-/* Yield. @slow: yields in a row that let somebody run. Returns whether others wait for us. */
-static bool gave_way(uint64_t now_us, uint32_t *slow)
+/* Yield at @now_us. Returns whether others want the processor. */
+static bool gave_way(struct spin_yields *yields, uint64_t now_us)
 {
-	uint64_t took_us;
-
 	sched_yield();
-	took_us = clock_us() - now_us;
-	*slow = took_us > SLOW_YIELD_US ? *slow + 1 : 0;
-	return took_us > SLICE_US || *slow == SLOW_YIELDS;
+	return spin_others_wait(yields, now_us, clock_us());
 }
 
 /* How long to poll, 0 not at all. */
@@ -158,19 +148,12 @@ static uint32_t spin_us(const struct worker *w)
 	return w->assign.spin_us && us > w->assign.spin_us ? us : w->assign.spin_us;
 }
 
-uint32_t worker_pause_spin_us(uint64_t pause_us, uint32_t max_us)
-{
-	if (pause_us > max_us)
-		return 0;
-	return pause_us < max_us / 2 ? 2 * (uint32_t)pause_us : max_us;
-}
-
 /* Returns whether there is something to do. */
 static bool spin(struct worker *w)
 {
 	uint64_t now_us, end_us = 0, yield_us = 0, own_us = 0;
 	const uint32_t us = spin_us(w);
-	uint32_t slow = 0;
+	struct spin_yields yields = { 0 };
 
 	if (w->doze_us)
 		return look(w);
@@ -192,7 +175,7 @@ static bool spin(struct worker *w)
 			yield_us = now_us + YIELD_US;
 		}
 		tend(w, now_us, false);
-		if (now_us > yield_us && gave_way(now_us, &slow) && now_us > own_us)
+		if (now_us > yield_us && gave_way(&yields, now_us) && now_us > own_us)
 			break;
 	} while (now_us < end_us && !shm_load(&w->watch.stop));
 	return false;
@@ -238,7 +221,7 @@ static void sleep_for_request(struct worker *w)
 	if (spsc_pending(&w->req)) {
 		w->transport.idle_wakes = 0;
 		w->pause_spin_us =
-			worker_pause_spin_us(clock_us() - w->idle_since_us, w->assign.spin_max_us);
+			spin_through_pause_us(clock_us() - w->idle_since_us, w->assign.spin_max_us);
 	} else if (signalled) {
 		w->transport.idle_wakes++;
 	}

@@ -22,6 +22,7 @@
 #include "../../host/local_worker.h"
 #include "../../host/mediator_throttle.h"
 #include "../../host/worker.h"
+#include "../../host/worker_spin.h"
 #include "../../protocol/vgpu_errors.h"
 
 #define HANG_MS 30000 /* nothing here takes longer unless it hangs */
@@ -258,15 +259,45 @@ static void test_waits_without_burning(void **state)
 static void test_length_of_polling(void **state)
 {
 	(void)state;
-	assert_int_equal(worker_pause_spin_us(0, 10000), 0);
-	assert_int_equal(worker_pause_spin_us(100, 10000), 200);
-	assert_int_equal(worker_pause_spin_us(4999, 10000), 9998);
-	assert_int_equal(worker_pause_spin_us(5000, 10000), 10000);
-	assert_int_equal(worker_pause_spin_us(10000, 10000), 10000);
-	assert_int_equal(worker_pause_spin_us(10001, 10000), 0);
-	assert_int_equal(worker_pause_spin_us(UINT64_MAX, 10000), 0);
-	assert_int_equal(worker_pause_spin_us(UINT32_MAX + 100ull, UINT32_MAX), 0);
-	assert_int_equal(worker_pause_spin_us(1, 0), 0);
+	assert_int_equal(spin_through_pause_us(0, 10000), 0);
+	assert_int_equal(spin_through_pause_us(100, 10000), 200);
+	assert_int_equal(spin_through_pause_us(4999, 10000), 9998);
+	assert_int_equal(spin_through_pause_us(5000, 10000), 10000);
+	assert_int_equal(spin_through_pause_us(10000, 10000), 10000);
+	assert_int_equal(spin_through_pause_us(10001, 10000), 0);
+	assert_int_equal(spin_through_pause_us(UINT64_MAX, 10000), 0);
+	assert_int_equal(spin_through_pause_us(UINT32_MAX + 100ull, UINT32_MAX), 0);
+	assert_int_equal(spin_through_pause_us(1, 0), 0);
+}
+
+/* @n yields of @us each, with looks of 3 us between. Returns whether others were seen to wait. */
+static bool yields(struct spin_yields *y, uint64_t us, int n)
+{
+	bool wait = false;
+
+	while (n--)
+		wait |= spin_others_wait(y, y->last_us + 3, y->last_us + 3 + us);
+	return wait;
+}
+
+static void test_gives_way(void **state)
+{
+	struct spin_yields y = { 1000, 0 };
+
+	(void)state;
+	assert_false(yields(&y, 0, 1000));
+	assert_false(yields(&y, 90, 2)); /* interrupts */
+	assert_false(yields(&y, 1, 1));
+	assert_false(yields(&y, 6, 2));
+	assert_true(yields(&y, 6, 1));
+	y.slow = 0;
+	assert_true(yields(&y, 101, 1));
+	/* Not in the yield: preempted, or another virtual machine's turn. */
+	y.slow = 0;
+	assert_true(spin_others_wait(&y, y.last_us + 101, y.last_us + 101));
+	/* The first one knows of no earlier look. */
+	y = (struct spin_yields){ 0 };
+	assert_false(spin_others_wait(&y, 1000000, 1000001));
 }
 
 /* A request after @pause_ms of nothing. Returns whether the worker was asleep. */
@@ -470,6 +501,7 @@ int main(int argc, char **argv)
 		T(without_spinning),
 		T(waits_without_burning),
 		T(length_of_polling),
+		T(gives_way),
 		T(polls_through_short_pauses),
 		T(never_polls_without_spinning),
 		T(deadline_of_what_is_waited_for),
