@@ -367,8 +367,11 @@ int main(int argc, char **argv)
 	if (!listen_at(&a, SOCK_SEQPACKET))
 		return 1;
 	loop();
-	while ((d = LIST_FIRST(&domains)) && domain_destroy(d->id) == 0)
-		;
+	do { /* those that are dead already stay until nobody maps their pages */
+		LIST_FOREACH(d, &domains, link)
+			if (!d->dead)
+				break;
+	} while (d && domain_destroy(d->id) == 0);
 	while ((c = LIST_FIRST(&conns)))
 		conn_free(c);
 	unlink(socket_path);
