@@ -23,5 +23,5 @@ bool spin_others_wait(struct spin_yields *y, uint64_t from_us, uint64_t to_us)
 
 	y->last_us = to_us;
 	y->slow = to_us - from_us > SLOW_YIELD_US ? y->slow + 1 : 0;
-	return to_us - since_us > SLICE_US || y->slow == SLOW_YIELDS;
+	return to_us - since_us > SLICE_US || y->slow >= SLOW_YIELDS;
 }
