@@ -64,6 +64,9 @@ void vm_stop(Vm *vm);
 void vm_map(Vm *vm);
 /* The same for a device that somebody else has set up. */
 void vm_find(Vm *vm);
+/* device_add and device_del, with all of the guest's part. */
+void vm_plug(Vm *vm);
+void vm_unplug(Vm *vm);
 uint32_t reg_read(Vm *vm, uint64_t offset);
 void reg_write(Vm *vm, uint64_t offset, uint32_t val);
 /* Wait until (register & mask) == val. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Reset, plugging, migration, and a start that is refused. */
+/* Reset, plugging, and a start that is refused. */
 #include "qemu/osdep.h"
 #include "vgpu_test.h"
 #include "hw/pci/pci_regs.h"
@@ -72,24 +72,6 @@ static void test_reset_while_busy(void)
     vm_stop(vm);
 }
 
-static void unplug(Vm *vm)
-{
-    qtest_qmp_device_del_send(vm->qts, "v0");
-    /* the guest's part: ACPI eject of the slot */
-    qtest_outl(vm->qts, 0xae08, 1u << SLOT);
-    qtest_qmp_eventwait(vm->qts, "DEVICE_DELETED");
-    g_free(vm->dev);
-    vm->dev = NULL;
-}
-
-static void plug(Vm *vm)
-{
-    qtest_qmp_device_add(vm->qts, "vgpu-stub", "v0",
-                         "{'addr': %s, 'channels': %d, 'memdev': 'w0',"
-                         " 'chardev': 'm0'}", stringify(SLOT), CHANNELS);
-    vm_map(vm);
-}
-
 /* Twice, so that what the first leaves behind would be met by the second. */
 static void test_hotplug(void)
 {
@@ -97,7 +79,7 @@ static void test_hotplug(void)
     Frame frame;
 
     for (int i = 0; i < 2; i++) {
-        plug(vm);
+        vm_plug(vm);
         g_assert_cmphex(reg_read(vm, VGPU_REG_MAGIC), ==, VGPU_MAGIC);
         mediator_connect(vm);
         reg_write(vm, VGPU_REG_LIVENESS, VGPU_LIVE_JOIN);
@@ -106,7 +88,7 @@ static void test_hotplug(void)
         /* gone in the middle of a command, its timer running */
         mbox_start_channel(vm, VGPU_MBOX_OPEN, 1);
         mediator_receive(vm, VGPU_MSG_OPEN, &frame);
-        unplug(vm);
+        vm_unplug(vm);
         mediator_expect_hang_up(vm);
         qtest_clock_step(vm->qts, 2000000ll * VGPU_MBOX_TIMEOUT_MS);
         /* a worker that does not know yet */
@@ -116,30 +98,6 @@ static void test_hotplug(void)
         mediator_attach(vm);
         mediator_hang_up(vm);
     }
-    vm_stop(vm);
-}
-
-static void expect_migration_refused(Vm *vm)
-{
-    QDict *rsp = qtest_qmp(vm->qts, "{'execute': 'migrate', 'arguments':"
-                           " {'uri': 'exec:cat >/dev/null'}}");
-    QDict *error = qdict_get_qdict(rsp, "error");
-
-    g_assert_nonnull(error);
-    g_assert_nonnull(strstr(qdict_get_str(error, "desc"), "vgpu-stub v0: "
-                            "the state of its guest lives in host processes"));
-    qobject_unref(rsp);
-}
-
-static void test_migration(void)
-{
-    Vm *vm = vm_start(WITH_WINDOW | WITH_MEDIATOR, NO_DEVICE);
-
-    plug(vm);
-    expect_migration_refused(vm);
-    unplug(vm);
-    qtest_qmp_assert_success(vm->qts, "{'execute': 'migrate', 'arguments':"
-                             " {'uri': 'exec:cat >/dev/null'}}");
     vm_stop(vm);
 }
 
@@ -222,7 +180,7 @@ static void test_refused_device_add(void)
         g_assert_true(qdict_haskey(rsp, "error"));
         qobject_unref(rsp);
     }
-    plug(vm);
+    vm_plug(vm);
     mediator_connect(vm);
     vm_stop(vm);
 }
@@ -233,7 +191,6 @@ void add_lifecycle_tests(void)
     qtest_add_func("vgpu-stub/lifecycle/reset-while-busy",
                    test_reset_while_busy);
     qtest_add_func("vgpu-stub/lifecycle/hotplug", test_hotplug);
-    qtest_add_func("vgpu-stub/lifecycle/migration", test_migration);
     qtest_add_func("vgpu-stub/lifecycle/bad-memdev", test_bad_memdev);
     qtest_add_func("vgpu-stub/lifecycle/bad-property", test_bad_property);
     qtest_add_func("vgpu-stub/lifecycle/refused-device-add",

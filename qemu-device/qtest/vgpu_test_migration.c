@@ -71,6 +71,7 @@ static void wait_migrated(Vm *vm)
     g_error("the migration did not end");
 }
 
+/* To the end: a QEMU that quits as the migration's thread starts may abort. */
 static void save_to(Vm *vm, const char *path)
 {
     g_autofree char *uri = g_strdup_printf("exec:cat >%s", path);
@@ -78,6 +79,18 @@ static void save_to(Vm *vm, const char *path)
     qtest_qmp_assert_success(vm->qts, "{'execute': 'migrate', 'arguments':"
                              " {'uri': %s}}", uri);
     wait_migrated(vm);
+}
+
+/* Nothing of the device holds up the migration of a VM that had it. */
+static void test_unplugged(void)
+{
+    Vm *vm = vm_start(WITH_WINDOW | WITH_MEDIATOR, NO_DEVICE);
+
+    vm_plug(vm);
+    expect_refused(vm);
+    vm_unplug(vm);
+    save_to(vm, "/dev/null");
+    vm_stop(vm);
 }
 
 static uint16_t msix_flags(Vm *vm, int set)
@@ -252,6 +265,7 @@ static void test_bad_state(void)
 void add_migration_tests(void)
 {
     qtest_add_func("vgpu-stub/migration/refused", test_refused);
+    qtest_add_func("vgpu-stub/migration/unplugged", test_unplugged);
     qtest_add_func("vgpu-stub/migration/identity", test_identity);
     qtest_add_func("vgpu-stub/migration/identity-msix", test_identity_msix);
     qtest_add_func("vgpu-stub/migration/bad-state", test_bad_state);

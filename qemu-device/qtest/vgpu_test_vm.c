@@ -111,6 +111,24 @@ void vm_stop(Vm *vm)
     g_free(vm);
 }
 
+void vm_unplug(Vm *vm)
+{
+    qtest_qmp_device_del_send(vm->qts, "v0");
+    /* the guest's part: ACPI eject of the slot */
+    qtest_outl(vm->qts, 0xae08, 1u << SLOT);
+    qtest_qmp_eventwait(vm->qts, "DEVICE_DELETED");
+    g_free(vm->dev);
+    vm->dev = NULL;
+}
+
+void vm_plug(Vm *vm)
+{
+    qtest_qmp_device_add(vm->qts, "vgpu-stub", "v0",
+                         "{'addr': %s, 'channels': %d, 'memdev': 'w0',"
+                         " 'chardev': 'm0'}", stringify(SLOT), CHANNELS);
+    vm_map(vm);
+}
+
 uint32_t reg_read(Vm *vm, uint64_t offset)
 {
     return qpci_io_readl(vm->dev, vm->regs, offset);
