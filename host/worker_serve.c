@@ -214,6 +214,9 @@ static void sleep_for_request(struct worker *w)
 	us = sleep_us(w);
 	if (!spsc_sleep(&w->req))
 		return;
+	/* What woke us last may have told of a request and of this: it will not come again. */
+	if (worker_guest_gone(w))
+		worker_end(w, VGPU_EDEVLOST, "the guest's program is gone");
 	enter(w, us == TRANSPORT_FOREVER ? WORKER_SLEEPING : WORKER_DOZING);
 	signalled = w->transport.ops->wait(&w->transport, us);
 	enter(w, WORKER_POLLING);
@@ -225,8 +228,6 @@ static void sleep_for_request(struct worker *w)
 	} else if (signalled) {
 		w->transport.idle_wakes++;
 	}
-	if (!spsc_pending(&w->req) && worker_guest_gone(w))
-		worker_end(w, VGPU_EDEVLOST, "the guest's program is gone");
 	if (w->commands.lost && !signalled && !spsc_pending(&w->req))
 		worker_end(w, VGPU_EBACKEND, "the backend failed and does not recover");
 	/*

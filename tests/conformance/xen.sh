@@ -11,17 +11,8 @@ build=$1
 shift
 . "$here/../xenlib/domains.sh"
 dir=$(mktemp -d "${TMPDIR:-/tmp}/vgpu-conf.XXXXXX") || exit 1
-mediator=
-
-stop_mediator() {
-	if [ -n "$mediator" ]; then
-		kill "$mediator" 2>/dev/null
-		wait "$mediator" 2>/dev/null
-		mediator=
-	fi
-}
 finish() {
-	stop_mediator
+	xen_mediator_stop
 	xen_stop
 	rm -rf "$dir"
 }
@@ -43,39 +34,14 @@ if ! xen_start "$build" || ! "$XENLIB_CTL" limit 1 16384 || ! "$XENLIB_CTL" atta
 	exit 1
 fi
 
-cat >"$dir/config" <<END
-[mediator]
-log = $dir/log
-pid_file = $dir/pid
-pool_size = 2
-[backend]
-backend = cpu
-[devices]
-enabled = no
-[clients]
-enabled = no
-[xen]
-enabled = yes
-[limits]
-open_rate = 0
-END
-"$build/tests/xenlib/gpu_mediator" --foreground --config "$dir/config" 2>"$dir/stderr" &
-mediator=$!
-state=/local/domain/0/backend/vgpu/1/0/state
-for ((i = 0; i < 300; i++)); do
-	"$XENLIB_CTL" dump | grep -q "^$state = \"2\"" && break
-	kill -0 "$mediator" 2>/dev/null || break
-	sleep 0.1
-done
-if ! "$XENLIB_CTL" dump | grep -q "^$state = \"2\""; then
+if ! xen_mediator_start "$build" "$dir"; then
 	echo "Bail out! the mediator does not serve the device"
-	sed 's/^/# /' "$dir/stderr" "$dir/log" >&2
 	exit 1
 fi
 
 as_domain 1 "$build/tests/xenlib/vgpu-conformance" --device xen "$@"
 rc=$?
-if ! kill -0 "$mediator" 2>/dev/null; then
+if ! kill -0 "$XENLIB_MEDIATOR_PID" 2>/dev/null; then
 	echo "# the mediator died" >&2
 	rc=1
 fi
@@ -88,7 +54,7 @@ done
 if "$XENLIB_CTL" dump | grep '/channel-' | sed 's/^/# left behind: /' >&2 && [ "${PIPESTATUS[1]}" = 0 ]; then
 	rc=1
 fi
-stop_mediator
+xen_mediator_stop
 # What a sanitizer found in a worker or the supervisor, or the library's error lines.
 if grep -qE 'ERROR: [A-Za-z]*Sanitizer|runtime error|WARNING: ThreadSanitizer|SUMMARY:' \
 	"$dir/stderr" "$dir/log"; then

@@ -3,12 +3,14 @@
  * vm-client: a program of a guest that tests kill, starve or cut off.
  *
  *   vm-client idle          open a channel, say "open", sleep until a signal ends it
+ *   vm-client ask           open, say "open", and at SIGUSR1 ask the host one thing
  *   vm-client loop [N]      open, say "open", add vectors of N elements until a call fails;
  *                           say which error and how long it took, then open again
  *
  * Exit: 0 opened again and it works; 1 it does not; 3 could not open at first.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,26 +78,44 @@ static int reopen(void)
 	return rc ? 1 : 0;
 }
 
+static int ask_when_told(struct vgpu *gpu, const sigset_t *told)
+{
+	int signal_number, rc;
+
+	sigwait(told, &signal_number);
+	rc = vgpu_nop(gpu);
+	printf("nop: %s\n", rc ? vgpu_strerrorname(rc) : "ok");
+	vgpu_close(gpu);
+	return rc ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
 	size_t n = argc > 2 ? strtoul(argv[2], NULL, 10) : 1000;
+	const char *mode = argc > 1 ? argv[1] : "";
 	struct vgpu *gpu;
+	sigset_t told;
 	long ms;
 	int rc;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (argc < 2 || (strcmp(argv[1], "idle") != 0 && strcmp(argv[1], "loop") != 0)) {
-		fprintf(stderr, "usage: vm-client idle | loop [N]\n");
+	if (strcmp(mode, "idle") != 0 && strcmp(mode, "ask") != 0 && strcmp(mode, "loop") != 0) {
+		fprintf(stderr, "usage: vm-client idle | ask | loop [N]\n");
 		return 2;
 	}
+	sigemptyset(&told);
+	sigaddset(&told, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &told, NULL);
 	rc = vgpu_open(&gpu, NULL);
 	if (rc) {
 		printf("not opened: %s\n", vgpu_last_error(NULL));
 		return 3;
 	}
 	puts("open");
-	while (strcmp(argv[1], "idle") == 0)
+	while (strcmp(mode, "idle") == 0)
 		pause();
+	if (strcmp(mode, "ask") == 0)
+		return ask_when_told(gpu, &told);
 
 	rc = add_until_error(gpu, n, &ms);
 	printf("ended: %s after %ld ms: %s\n", vgpu_strerrorname(rc), ms, vgpu_last_error(gpu));

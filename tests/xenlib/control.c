@@ -4,6 +4,7 @@
  *
  *   create ID NAME UUID     a domain
  *   destroy ID              end it: its programs lose everything, the others what was its
+ *   pause ID, unpause ID    its kernel takes no events meanwhile; its programs run on
  *   restore ID              as if it had been saved and restored: its ports are gone
  *   limit ID PAGES          what gntalloc shares for it at most
  *   count ID [WHAT]         "grants=2 maps=0 ports=1 watches=3 nodes=7 transactions=0"
@@ -55,6 +56,15 @@ static int run(int argc, char **word, FILE *out)
 		return -ESRCH;
 	if (argc == 2 && strcmp(word[0], "destroy") == 0)
 		return id ? domain_destroy(id) : -EPERM;
+	if (argc == 2 && strcmp(word[0], "pause") == 0) {
+		d->paused = true;
+		return 0;
+	}
+	if (argc == 2 && strcmp(word[0], "unpause") == 0) {
+		d->paused = false;
+		ports_unpaused(id);
+		return 0;
+	}
 	if (argc == 2 && strcmp(word[0], "restore") == 0) {
 		ports_restored(id);
 		return 0;

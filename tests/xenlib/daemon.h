@@ -36,6 +36,7 @@ struct domain {
 	uint32_t id;
 	char name[64];
 	char uuid[37];
+	bool paused;   /* its kernel does not run: events stay pending */
 	bool dead;     /* destroyed, but pages are mapped elsewhere */
 	uint32_t refs; /* mappings of its pages */
 	uint32_t limit;
@@ -93,6 +94,8 @@ void ports_dump(FILE *out);
 bool port_hold(uint32_t domid, uint32_t number); /* false: no such port */
 void port_signal_and_release(uint32_t domid, uint32_t number);
 
+/* The domain's kernel runs again: it takes what is pending. */
+void ports_unpaused(uint32_t domid);
 /* The domain was saved and restored: its ports are none any more, and its programs have them still.
  */
 void ports_restored(uint32_t domid);

@@ -15,7 +15,8 @@ CFLAGS_tests_xenlib := -pthread
 XENLIB_MEDIATOR := $(B)/$(XENLIB)/gpu_mediator
 XENLIB_CONFORMANCE := $(B)/$(XENLIB)/vgpu-conformance
 XENLIB_CLI := $(B)/$(XENLIB)/vgpu-cli
-XENLIB_PROGRAMS := $(XENLIBD) $(XENLIBCTL) $(XENLIB_MEDIATOR) $(XENLIB_CONFORMANCE) $(XENLIB_CLI)
+XENLIB_CLIENT := $(B)/$(XENLIB)/vm-client
+XENLIB_PROGRAMS := $(XENLIBD) $(XENLIBCTL) $(XENLIB_MEDIATOR) $(XENLIB_CONFORMANCE) $(XENLIB_CLI) $(XENLIB_CLIENT)
 
 xenlib_libs = $(filter-out -lxenevtchn -lxengnttab,$(1))
 
@@ -31,6 +32,9 @@ $(XENLIB_CONFORMANCE): XENLIB_LIBS = $(call xenlib_libs,$(GUEST_LIBS)) -lm
 $(XENLIB_CLI): $(CLI_OBJS) $(GUEST_OBJS) $(COMMON_OBJS) $(XENLIB_OBJS)
 $(XENLIB_CLI): XENLIB_LIBS = $(call xenlib_libs,$(GUEST_LIBS)) -ljson-c
 
+$(XENLIB_CLIENT): $(B)/tests/vm/client.o $(GUEST_OBJS) $(COMMON_OBJS) $(XENLIB_OBJS)
+$(XENLIB_CLIENT): XENLIB_LIBS = $(call xenlib_libs,$(GUEST_LIBS))
+
 $(XENLIB_PROGRAMS) $(XENLIB_TESTS):
 	@mkdir -p $(@D)
 	$(call say,LD)
@@ -39,8 +43,8 @@ $(XENLIB_PROGRAMS) $(XENLIB_TESTS):
 ifneq ($(XEN_PKGS),)
 xenlib: $(XENLIB_PROGRAMS) ## build the mediator and its guests' programs with the stand-in for Xen
 
-UNIT_TESTS += $(XENLIB_TESTS) $(XENLIB)/real_xenstored.sh
-check-unit: $(XENLIB_TESTS) $(XENSTORED_HOST)
+UNIT_TESTS += $(XENLIB_TESTS) $(XENLIB)/real_xenstored.sh $(XENLIB)/guest_ends.sh
+check-unit: $(XENLIB_TESTS) $(XENSTORED_HOST) $(XENLIBCTL) $(XENLIB_MEDIATOR) $(XENLIB_CLIENT)
 $(XENLIB_TESTS): | $(XENLIBD)
 check-unit check-xenlib: export VGPU_BUILD := $(B)
 check-xenlib: $(XENLIB_TESTS) $(XENSTORED_HOST) ## does the stand-in for Xen behave as Xen does?

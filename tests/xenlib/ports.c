@@ -49,9 +49,10 @@ static struct port *find_own(const struct conn *c, uint32_t number)
 
 static void deliver(struct port *p)
 {
+	const struct domain *d = domain_find(p->domid);
 	uint32_t number = p->number;
 
-	if (!p->pending || p->masked || !p->file)
+	if (!p->pending || p->masked || !p->file || (d && d->paused))
 		return;
 	p->pending = false;
 	p->masked = true;
@@ -229,6 +230,15 @@ void port_signal_and_release(uint32_t domid, uint32_t number)
 		return;
 	send_event(p);
 	release(p);
+}
+
+void ports_unpaused(uint32_t domid)
+{
+	struct port *p;
+
+	LIST_FOREACH(p, &ports, link)
+		if (p->domid == domid)
+			deliver(p);
 }
 
 void ports_restored(uint32_t domid)

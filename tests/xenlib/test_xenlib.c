@@ -117,6 +117,27 @@ static void test_masked_until_unmask(void **state)
 	unbind_pair(&p);
 }
 
+/* A domain that does not run finds all that came meanwhile as one event. */
+static void test_paused_domain_takes_events_later(void **state)
+{
+	struct pair p = bound();
+
+	(void)state;
+	take(p.host, p.host_port);
+	assert_int_equal(xenevtchn_unmask(p.host, p.host_port), 0);
+	assert_int_equal(bed_command("pause 0", NULL), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(xenevtchn_notify(p.guest, p.guest_port), 0);
+	assert_false(pending(p.host));
+	assert_int_equal(xenevtchn_notify(p.host, p.host_port), 0);
+	take(p.guest, p.guest_port); /* the other one runs */
+	assert_int_equal(bed_command("unpause 0", NULL), 0);
+	take(p.host, p.host_port);
+	assert_int_equal(xenevtchn_unmask(p.host, p.host_port), 0);
+	assert_false(pending(p.host));
+	unbind_pair(&p);
+}
+
 static void test_notify_while_unbound_is_lost_quietly(void **state)
 {
 	xenevtchn_handle *guest = evtchn(1);
@@ -548,6 +569,7 @@ int main(void)
 		CASE(test_binding_signals_the_binder),
 		CASE(test_event_both_ways),
 		CASE(test_masked_until_unmask),
+		CASE(test_paused_domain_takes_events_later),
 		CASE(test_notify_while_unbound_is_lost_quietly),
 		CASE(test_only_the_named_domain_binds_and_once),
 		CASE(test_closed_end_leaves_the_other_unbound),
