@@ -25,8 +25,8 @@
 #define WORKER_USER "gpu_mediator"
 
 #define WARM_TIMEOUT_S 60
-#define ATTACH_TIMEOUT_S 10
-#define END_GRACE_MS 2000 /* between saying that it ends and being gone */
+#define ATTACH_TIMEOUT_S 60 /* it pins the whole window for the GPU */
+#define END_GRACE_MS 2000   /* between saying that it ends and being gone */
 #define MESSAGES_PER_WAKEUP 16
 #define LOG_LINES_PER_SECOND 50
 #define LOG_LINES_BURST 100
@@ -229,11 +229,18 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!w->ending)
-		log_err("%s: did not %s in time: killed", LABEL(w),
-			w->state == WORKER_STATE_WARMING ? "come up" : "attach its channel");
-	else
+	if (w->ending) {
 		log_warn("%s: did not end in time: killed", LABEL(w));
+	} else {
+		if (w->state == WORKER_STATE_WARMING)
+			snprintf(w->why, sizeof(w->why), "did not come up within %d s: killed",
+				 WARM_TIMEOUT_S);
+		else
+			snprintf(w->why, sizeof(w->why),
+				 "did not attach its channel within %d s: killed",
+				 ATTACH_TIMEOUT_S);
+		log_err("%s: %s", LABEL(w), w->why);
+	}
 	proc_kill(w);
 }
 
@@ -260,7 +267,7 @@ static void proc_free(struct worker_proc *w)
 
 static void describe_end(const struct worker_proc *w, int status, char *out, size_t size)
 {
-	if (w->told_why)
+	if (w->why[0])
 		snprintf(out, size, "%s", w->why);
 	else if (WIFSIGNALED(status))
 		snprintf(out, size, "killed by signal %d (%s)%s", WTERMSIG(status),

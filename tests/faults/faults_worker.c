@@ -241,6 +241,29 @@ static void test_stuck(void **state)
 	assert_true(witness_end(&witness));
 }
 
+/* One that never serves its channel is killed as well, and its guest hears what it did not do. */
+static void test_stuck_while_attaching(void **state)
+{
+	pid_t worker = pool_worker();
+	struct vgpu_options o;
+	char device[160];
+	struct vgpu *v;
+
+	(void)state;
+	alarm(200);
+	snprintf(device, sizeof(device), "unix:%s", b.client);
+	vgpu_options_init(&o);
+	o.device = device;
+	o.timeout_ms = 150000;
+	kill(worker, SIGSTOP);
+	assert_int_equal(vgpu_open(&v, &o), VGPU_EWORKER);
+	assert_non_null(strstr(vgpu_last_error(NULL), "did not attach its channel within 60 s"));
+	assert_true(gone_within(worker, 5000));
+	assert_int_equal(bed_open(&b, &v, 1 << 20), 0);
+	vgpu_close(v);
+	assert_true(witness_end(&witness));
+}
+
 /* Root's workers are somebody else. */
 static void test_user(void **state)
 {
@@ -276,6 +299,7 @@ int main(void)
 		TEST(test_killed_in_the_pool),
 		TEST(test_deadline),
 		TEST(test_stuck),
+		TEST(test_stuck_while_attaching),
 		TEST(test_user),
 #undef TEST
 	};
