@@ -24,9 +24,8 @@
 /* Made by gpu_mediator.sysusers.conf. */
 #define WORKER_USER "gpu_mediator"
 
-#define WARM_TIMEOUT_S 60
-#define ATTACH_TIMEOUT_S 60 /* it pins the whole window for the GPU */
-#define END_GRACE_MS 2000   /* between saying that it ends and being gone */
+#define START_TIMEOUT_S 60 /* to come up; and to attach, where it pins the whole window */
+#define END_GRACE_MS 2000  /* between saying that it ends and being gone */
 #define MESSAGES_PER_WAKEUP 16
 #define LOG_LINES_PER_SECOND 50
 #define LOG_LINES_BURST 100
@@ -232,13 +231,9 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	if (w->ending) {
 		log_warn("%s: did not end in time: killed", LABEL(w));
 	} else {
-		if (w->state == WORKER_STATE_WARMING)
-			snprintf(w->why, sizeof(w->why), "did not come up within %d s: killed",
-				 WARM_TIMEOUT_S);
-		else
-			snprintf(w->why, sizeof(w->why),
-				 "did not attach its channel within %d s: killed",
-				 ATTACH_TIMEOUT_S);
+		snprintf(w->why, sizeof(w->why), "did not %s within %d s: killed",
+			 w->state == WORKER_STATE_WARMING ? "come up" : "attach its channel",
+			 START_TIMEOUT_S);
 		log_err("%s: %s", LABEL(w), w->why);
 	}
 	proc_kill(w);
@@ -449,7 +444,7 @@ int proc_start(struct mediator *m, struct worker_proc **out)
 		proc_abandon(w);
 		return rc;
 	}
-	arm(w, WARM_TIMEOUT_S * 1000);
+	arm(w, START_TIMEOUT_S * 1000);
 	log_debug("worker %d: started", (int)w->pid);
 	*out = w;
 	return 0;
@@ -482,7 +477,7 @@ int proc_assign(struct worker_proc *w, struct channel *ch, const struct worker_a
 		return -errno;
 	w->channel = ch;
 	set_state(w, WORKER_STATE_ASSIGNED);
-	arm(w, ATTACH_TIMEOUT_S * 1000);
+	arm(w, START_TIMEOUT_S * 1000);
 	return 0;
 }
 

@@ -5,63 +5,39 @@
 #
 # usage: [CONFORMANCE_LIMITS=LINE] unix.sh BUILD [ARGUMENT OF vgpu-conformance...]
 set -u
+here=$(cd "$(dirname "$0")" && pwd)
 build=$1
 shift
+. "$here/../lib/mediator.sh"
 dir=$(mktemp -d "${TMPDIR:-/tmp}/vgpu-conf.XXXXXX") || exit 1
-mediator=
 
 finish() {
-	if [ -n "$mediator" ]; then
-		kill "$mediator" 2>/dev/null
-		wait "$mediator" 2>/dev/null
-	fi
+	mediator_stop
 	rm -rf "$dir"
 }
 trap finish EXIT
 
-cat >"$dir/config" <<END
-[mediator]
-log = $dir/log
-pid_file = $dir/pid
-pool_size = 2
-[backend]
-backend = cpu
-[devices]
-enabled = no
+listening() {
+	grep -qs 'client socket .*: listening' "$dir/log"
+}
+
+if ! mediator_start "$build/host/gpu_mediator" "$dir" listening <<END; then
 [clients]
 socket = $dir/client.sock
 [limits]
 open_rate = 0
 ${CONFORMANCE_LIMITS:-}
 END
-"$build/host/gpu_mediator" --foreground --config "$dir/config" 2>"$dir/stderr" &
-mediator=$!
-listening() { grep -qs 'client socket .*: listening' "$dir/log"; }
-for ((i = 0; i < 300; i++)); do
-	listening && break
-	kill -0 "$mediator" 2>/dev/null || break
-	sleep 0.1
-done
-if ! listening; then
 	echo "Bail out! the mediator does not start"
-	sed 's/^/# /' "$dir/stderr" "$dir/log" >&2
 	exit 1
 fi
 
 "$build/tests/conformance/vgpu-conformance" --device "unix:$dir/client.sock" "$@"
 rc=$?
-if ! kill -0 "$mediator" 2>/dev/null; then
+if ! mediator_lives; then
 	echo "# the mediator died" >&2
 	rc=1
 fi
-# What a sanitizer found in a worker or the supervisor, or the library's error lines.
-if grep -qE 'ERROR: [A-Za-z]*Sanitizer|runtime error|WARNING: ThreadSanitizer|SUMMARY:' \
-	"$dir/stderr" "$dir/log"; then
-	rc=1
-fi
-if [ $rc != 0 ]; then
-	for f in stderr log; do
-		[ -s "$dir/$f" ] && echo "# the mediator's $f:" >&2 && tail -n 60 "$dir/$f" | sed 's/^/# /' >&2
-	done
-fi
+mediator_is_clean "$dir" || rc=1
+[ $rc = 0 ] || mediator_tell "$dir"
 exit $rc

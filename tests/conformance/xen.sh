@@ -12,7 +12,7 @@ shift
 . "$here/../xenlib/domains.sh"
 dir=$(mktemp -d "${TMPDIR:-/tmp}/vgpu-conf.XXXXXX") || exit 1
 finish() {
-	xen_mediator_stop
+	mediator_stop
 	xen_stop
 	rm -rf "$dir"
 }
@@ -41,7 +41,7 @@ fi
 
 as_domain 1 "$build/tests/xenlib/vgpu-conformance" --device xen "$@"
 rc=$?
-if ! kill -0 "$XENLIB_MEDIATOR_PID" 2>/dev/null; then
+if ! mediator_lives; then
 	echo "# the mediator died" >&2
 	rc=1
 fi
@@ -54,16 +54,8 @@ done
 if "$XENLIB_CTL" dump | grep '/channel-' | sed 's/^/# left behind: /' >&2 && [ "${PIPESTATUS[1]}" = 0 ]; then
 	rc=1
 fi
-xen_mediator_stop
-# What a sanitizer found in a worker or the supervisor, or the library's error lines.
-if grep -qE 'ERROR: [A-Za-z]*Sanitizer|runtime error|WARNING: ThreadSanitizer|SUMMARY:' \
-	"$dir/stderr" "$dir/log"; then
-	rc=1
-fi
-if [ $rc != 0 ]; then
-	for f in stderr log; do
-		[ -s "$dir/$f" ] && echo "# the mediator's $f:" >&2 && tail -n 60 "$dir/$f" | sed 's/^/# /' >&2
-	done
-fi
+mediator_stop
+mediator_is_clean "$dir" || rc=1
+[ $rc = 0 ] || mediator_tell "$dir"
 xen_stop || rc=1
 exit $rc

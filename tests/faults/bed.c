@@ -306,7 +306,7 @@ pid_t bed_last_worker(const struct bed *b)
 	return found ? (pid_t)strtol(found + strlen(mark), NULL, 10) : 0;
 }
 
-int bed_open(const struct bed *b, struct vgpu **v, size_t window_bytes)
+int bed_open_within(const struct bed *b, struct vgpu **v, size_t window_bytes, int timeout_ms)
 {
 	struct vgpu_options o;
 	char device[160];
@@ -315,7 +315,13 @@ int bed_open(const struct bed *b, struct vgpu **v, size_t window_bytes)
 	vgpu_options_init(&o);
 	o.device = device;
 	o.window_bytes = window_bytes;
+	o.timeout_ms = timeout_ms;
 	return vgpu_open(v, &o);
+}
+
+int bed_open(const struct bed *b, struct vgpu **v, size_t window_bytes)
+{
+	return bed_open_within(b, v, window_bytes, -1);
 }
 
 static unsigned int children(pid_t of, pid_t *any)

@@ -53,6 +53,8 @@ pid_t bed_last_worker(const struct bed *b);
 
 /* Open a channel over the client socket. */
 int bed_open(const struct bed *b, struct vgpu **v, size_t window_bytes);
+/* The same, with the time that each call may take. */
+int bed_open_within(const struct bed *b, struct vgpu **v, size_t window_bytes, int timeout_ms);
 
 /* Number of the mediator's children. */
 unsigned int bed_workers(const struct bed *b);

@@ -245,18 +245,12 @@ static void test_stuck(void **state)
 static void test_stuck_while_attaching(void **state)
 {
 	pid_t worker = pool_worker();
-	struct vgpu_options o;
-	char device[160];
 	struct vgpu *v;
 
 	(void)state;
 	alarm(200);
-	snprintf(device, sizeof(device), "unix:%s", b.client);
-	vgpu_options_init(&o);
-	o.device = device;
-	o.timeout_ms = 150000;
 	kill(worker, SIGSTOP);
-	assert_int_equal(vgpu_open(&v, &o), VGPU_EWORKER);
+	assert_int_equal(bed_open_within(&b, &v, 1 << 20, 150000), VGPU_EWORKER);
 	assert_non_null(strstr(vgpu_last_error(NULL), "did not attach its channel within 60 s"));
 	assert_true(gone_within(worker, 5000));
 	assert_int_equal(bed_open(&b, &v, 1 << 20), 0);

@@ -96,6 +96,7 @@ void port_signal_and_release(uint32_t domid, uint32_t number);
 
 /* The domain's kernel runs again: it takes what is pending. */
 void ports_unpaused(uint32_t domid);
+
 /* The domain was saved and restored: its ports are none any more, and its programs have them still.
  */
 void ports_restored(uint32_t domid);

@@ -2,8 +2,9 @@
 #
 # For sourcing: the stand-in for Xen, from a shell. XENLIB_DIR is a private directory for it.
 
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/mediator.sh"
+
 XENLIB_PID=
-XENLIB_MEDIATOR_PID=
 
 # xen_start BUILD: with domains 0, 1 and 2; this shell is of domain 0.
 xen_start() {
@@ -46,19 +47,14 @@ as_domain() {
 	XENLIB_DOMID=$id XENSTORED_PATH=$XENLIB_SOCKET.xs.$id "$@"
 }
 
-# xen_mediator_start BUILD DIR: with backend cpu, in domain 0, until it serves device 0 of domain 1.
-# Its log, and what it and its workers say on stderr, are in DIR.
+# xen_serves: the mediator has device 0 of domain 1.
+xen_serves() {
+	"$XENLIB_CTL" dump | grep -q '^/local/domain/0/backend/vgpu/1/0/state = "2"'
+}
+
+# xen_mediator_start BUILD DIR: a mediator (tests/lib/mediator.sh) in domain 0, until it serves.
 xen_mediator_start() {
-	local state=/local/domain/0/backend/vgpu/1/0/state dir=$2 i
-	cat >"$dir/config" <<-END
-		[mediator]
-		log = $dir/log
-		pid_file = $dir/pid
-		pool_size = 2
-		[backend]
-		backend = cpu
-		[devices]
-		enabled = no
+	mediator_start "$1/tests/xenlib/gpu_mediator" "$2" xen_serves <<-END
 		[clients]
 		enabled = no
 		[xen]
@@ -66,21 +62,4 @@ xen_mediator_start() {
 		[limits]
 		open_rate = 0
 	END
-	"$1/tests/xenlib/gpu_mediator" --foreground --config "$dir/config" 2>"$dir/stderr" &
-	XENLIB_MEDIATOR_PID=$!
-	for ((i = 0; i < 300; i++)); do
-		"$XENLIB_CTL" dump | grep -q "^$state = \"2\"" && return 0
-		kill -0 "$XENLIB_MEDIATOR_PID" 2>/dev/null || break
-		sleep 0.1
-	done
-	sed 's/^/# /' "$dir/stderr" "$dir/log" >&2
-	return 1
-}
-
-xen_mediator_stop() {
-	if [ -n "$XENLIB_MEDIATOR_PID" ]; then
-		kill "$XENLIB_MEDIATOR_PID" 2>/dev/null
-		wait "$XENLIB_MEDIATOR_PID" 2>/dev/null
-		XENLIB_MEDIATOR_PID=
-	fi
 }

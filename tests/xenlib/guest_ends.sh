@@ -11,7 +11,7 @@ export VGPU_DEVICE=xen
 
 finish() {
 	[ -z "$client" ] || kill -9 "$client" 2>/dev/null
-	xen_mediator_stop
+	mediator_stop
 	xen_stop
 	rm -rf "$dir"
 }
@@ -63,11 +63,13 @@ sleep 0.2 # until it has asked
 client_kill
 "$XENLIB_CTL" unpause 0
 pass "killed while its request was on the way: its worker ends" within 10 worker_ended ||
-	diag "$(tail -n 20 "$dir/log")"
+	mediator_tell "$dir"
 
 client_start ask
 kill -USR1 "$client"
 wait "$client"
 is $? 0 "another one is served"
 client=
+mediator_stop
+pass "no sanitizer found anything" mediator_is_clean "$dir" || mediator_tell "$dir"
 done_testing
