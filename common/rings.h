@@ -13,8 +13,8 @@ static inline struct spsc_shape rings_requests(void *index, void *slots, uint32_
 {
 	uint8_t *at = index;
 
+	_Static_assert(offsetof(struct vgpu_request, seq) == 0, "where spsc.h has it");
 	return (struct spsc_shape){
-		.prod = (uint32_t *)(void *)(at + VGPU_INDEX_REQ_PROD),
 		.cons = (uint32_t *)(void *)(at + VGPU_INDEX_REQ_CONS),
 		.event = (uint32_t *)(void *)(at + VGPU_INDEX_REQ_EVENT),
 		.slots = slots,
@@ -27,8 +27,8 @@ static inline struct spsc_shape rings_responses(void *index, void *slots, uint32
 {
 	uint8_t *at = index;
 
+	_Static_assert(offsetof(struct vgpu_response, seq) == 0, "where spsc.h has it");
 	return (struct spsc_shape){
-		.prod = (uint32_t *)(void *)(at + VGPU_INDEX_RSP_PROD),
 		.cons = (uint32_t *)(void *)(at + VGPU_INDEX_RSP_CONS),
 		.event = (uint32_t *)(void *)(at + VGPU_INDEX_RSP_EVENT),
 		.slots = slots,

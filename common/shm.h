@@ -7,7 +7,8 @@
  * from there. Nothing here checks anything.
  *
  * Memory order, by the job it does:
- *   shm_store_release / shm_load_acquire   hand over slots with an index
+ *   shm_store_release / shm_load_acquire   hand over slots: with their numbers (64 bits),
+ *                                          and back with an index
  *   shm_full_fence                         own store before own load, of two words
  *                                          that two sides use to find each other
  *                                          (publish-then-look on both sides)
@@ -36,6 +37,16 @@ static inline void shm_store(uint32_t *p, uint32_t v)
 }
 
 static inline void shm_store_release(uint32_t *p, uint32_t v)
+{
+	__atomic_store_n(p, v, __ATOMIC_RELEASE);
+}
+
+static inline uint64_t shm_load_acquire64(const uint64_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
+static inline void shm_store_release64(uint64_t *p, uint64_t v)
 {
 	__atomic_store_n(p, v, __ATOMIC_RELEASE);
 }

@@ -2,8 +2,11 @@
 #include "spsc.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "shm.h"
+
+#define LINE_BYTES 64u
 
 void spsc_producer_init(struct spsc_producer *p, const struct spsc_shape *at)
 {
@@ -15,9 +18,9 @@ void spsc_consumer_init(struct spsc_consumer *c, const struct spsc_shape *at)
 	*c = (struct spsc_consumer){ .at = *at };
 }
 
-static void *slot_at(const struct spsc_shape *at, uint32_t index)
+static uint64_t *slot_at(const struct spsc_shape *at, uint32_t index)
 {
-	return (char *)at->slots + (size_t)(index & (at->entries - 1)) * at->slot_bytes;
+	return (uint64_t *)at->slots + (index & (at->entries - 1)) * (at->slot_bytes / 8);
 }
 
 uint32_t spsc_room(struct spsc_producer *p)
@@ -29,92 +32,84 @@ uint32_t spsc_room(struct spsc_producer *p)
 	/* Acquire: the consumer has finished reading the slots that it gives back. */
 	p->cons = shm_load_acquire(p->at.cons);
 	used = p->prod - p->cons; /* mod 2^32 */
-	/* Only published slots can have been taken, so used never exceeds entries. */
-	if (used > p->at.entries || used < p->prod - p->published) {
+	/* Only what was produced can have been taken, so used never exceeds entries. */
+	if (used > p->at.entries) {
 		p->dead = -EPROTO;
 		return 0;
 	}
 	return p->at.entries - used;
 }
 
+/*
+ * The line with the number last, and without pause: the consumer looks at it all the time, and
+ * would take it away half filled.
+ */
+static void fill(uint64_t *to, const void *slot, uint32_t bytes, uint32_t seq)
+{
+	uint32_t beside;
+
+	if (bytes > LINE_BYTES)
+		shm_copy_out(to + LINE_BYTES / 8, (const uint8_t *)slot + LINE_BYTES,
+			     bytes - LINE_BYTES);
+	shm_copy_out(to + 1, (const uint8_t *)slot + 8, LINE_BYTES - 8);
+	memcpy(&beside, (const uint8_t *)slot + 4, sizeof(beside));
+	/* Release: who sees the number sees the rest of the slot. */
+	shm_store_release64(to, (uint64_t)beside << 32 | seq);
+}
+
 int spsc_produce(struct spsc_producer *p, const void *slot)
 {
+	uint32_t at = p->prod;
+
 	if (p->dead)
 		return p->dead;
 	if (p->prod - p->cons == p->at.entries && spsc_room(p) == 0)
 		return p->dead ? p->dead : -ENOSPC;
 
-	shm_copy_out(slot_at(&p->at, p->prod), slot, p->at.slot_bytes);
 	p->prod++;
-	return 0;
-}
-
-bool spsc_publish(struct spsc_producer *p)
-{
-	uint32_t old = p->published;
-	uint32_t event;
-
-	if (p->prod == old)
-		return false;
-	p->published = p->prod;
-	shm_store_release(p->at.prod, p->prod);
-	/* Our index must be out before we look whether the peer went to sleep. */
+	fill(slot_at(&p->at, at), slot, p->at.slot_bytes, p->prod);
+	/* The slot must be out before we look whether the peer went to sleep. */
 	shm_full_fence();
-	event = shm_load(p->at.event);
-	/* event in (old, prod], modulo 2^32 */
-	return p->prod - event < p->prod - old;
+	return shm_load(p->at.event) == p->prod;
 }
 
-static void fetch_next(const struct spsc_consumer *c)
+/* Is the next slot there? */
+static bool has_come(const struct spsc_consumer *c)
 {
-	const char *slot = slot_at(&c->at, c->cons);
+	return (uint32_t)shm_load_acquire64(slot_at(&c->at, c->cons)) == c->cons + 1;
+}
 
-	shm_prefetch(slot);
-	if (c->at.slot_bytes > 64)
-		shm_prefetch(slot + 64);
+/* A slot's second line: it comes with the first instead of a second miss later. */
+static void fetch_rest(const struct spsc_consumer *c)
+{
+	if (c->at.slot_bytes > LINE_BYTES)
+		shm_prefetch(slot_at(&c->at, c->cons) + LINE_BYTES / 8);
 }
 
 bool spsc_pending(const struct spsc_consumer *c)
 {
-	/*
-	 * Fetch the slot together with the index: when the index is seen to move,
-	 * the slot's lines are already on their way instead of a second miss later.
-	 */
-	fetch_next(c);
-	return c->dead || c->prod != c->cons || shm_load(c->at.prod) != c->cons;
+	fetch_rest(c);
+	return has_come(c);
 }
 
-int spsc_consume(struct spsc_consumer *c, void *slot, uint32_t limit)
+bool spsc_consume(struct spsc_consumer *c, void *slot)
 {
-	if (c->dead)
-		return c->dead;
-	if (c->prod == c->cons) {
-		uint32_t prod = shm_load_acquire(c->at.prod);
-
-		if (prod - c->cons > limit || prod - c->cons > c->at.entries) {
-			c->dead = -EPROTO;
-			return c->dead;
-		}
-		c->prod = prod;
-		if (prod == c->cons)
-			return -EAGAIN;
-	}
+	if (!has_come(c))
+		return false;
 	shm_copy_in(slot, slot_at(&c->at, c->cons), c->at.slot_bytes);
 	c->cons++;
 	/* Release: the slot is read before the producer may fill it again. */
 	shm_store_release(c->at.cons, c->cons);
 	/* The next one's lines come while this one is worked on. */
-	if (c->prod != c->cons)
-		fetch_next(c);
-	return 0;
+	shm_prefetch(slot_at(&c->at, c->cons));
+	fetch_rest(c);
+	return true;
 }
 
 bool spsc_sleep(struct spsc_consumer *c)
 {
-	if (c->dead || c->prod != c->cons)
-		return false;
 	shm_store(c->at.event, c->cons + 1);
 	/* The wish must be out before the last look, or both sides wait for ever. */
 	shm_full_fence();
-	return shm_load(c->at.prod) == c->cons;
+	return !has_come(c);
 }

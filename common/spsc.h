@@ -5,6 +5,9 @@
  * host the other way round; all four ends are this code. vgpu_channel.h states
  * the protocol.
  *
+ * A slot's first four bytes are its number, which the ring writes: one more with each
+ * slot, modulo 2^32, from 1 on. What a caller has there is not looked at.
+ *
  * Each end belongs to one thread at a time. Nothing here blocks, logs or calls
  * the system: whoever is told "signal" or "sleep" does it.
  */
@@ -16,59 +19,49 @@
 
 /* Where a ring lies in shared memory. */
 struct spsc_shape {
-	uint32_t *prod; /* index lines */
-	uint32_t *cons;
+	uint32_t *cons; /* index lines */
 	uint32_t *event;
 	void *slots;         /* entries * slot_bytes, aligned to 64 */
-	uint32_t slot_bytes; /* a multiple of 8 */
+	uint32_t slot_bytes; /* 64 or 128 */
 	uint32_t entries;    /* a power of two */
 };
 
 struct spsc_producer {
 	struct spsc_shape at;
-	uint32_t prod; /* next slot to fill; slots before `published` are the peer's */
-	uint32_t published;
+	uint32_t prod; /* slots produced */
 	uint32_t cons; /* as last seen */
 	int dead;
 };
 
 struct spsc_consumer {
 	struct spsc_shape at;
-	uint32_t cons; /* next slot to take */
-	uint32_t prod; /* as last seen and checked */
-	int dead;
+	uint32_t cons; /* slots taken */
 };
 
-/* Both ends start at index 0; the memory's creator zeroes the index page. */
+/* Both ends start with slot 1; the memory's creator zeroes slots and index page. */
 void spsc_producer_init(struct spsc_producer *p, const struct spsc_shape *at);
 void spsc_consumer_init(struct spsc_consumer *c, const struct spsc_shape *at);
 
 /*
- * Copy one slot into the ring. The peer sees it after spsc_publish().
- * Returns 0; -ENOSPC, full; -EPROTO, the peer's index is impossible, which is final.
+ * Hand over one slot, a copy of @slot.
+ * Returns 1, the peer sleeps and must be signalled; 0; -ENOSPC, full; -EPROTO, the peer's index
+ * is impossible, which is final.
  */
 int spsc_produce(struct spsc_producer *p, const void *slot);
-
-/* Hand over what was produced. True: the peer sleeps and must be signalled. */
-bool spsc_publish(struct spsc_producer *p);
 
 /* Slots that can be produced now, by a fresh look at the peer's index; 0 if dead. */
 uint32_t spsc_room(struct spsc_producer *p);
 
-/*
- * Copy the next slot out of the ring and give its place back. At most @limit
- * slots may be waiting: `entries`, or for responses the requests in flight.
- * Returns 0; -EAGAIN, none; -EPROTO, the peer's index is impossible, which is final.
- */
-int spsc_consume(struct spsc_consumer *c, void *slot, uint32_t limit);
+/* Copy the next slot out of the ring and give its place back. False: there is none. */
+bool spsc_consume(struct spsc_consumer *c, void *slot);
 
 /*
  * Ask to be signalled at the next slot. True: sleep now, the signal will come.
- * False: a slot came in meanwhile, or the ring is dead; consume instead.
+ * False: a slot came in meanwhile; consume instead.
  */
 bool spsc_sleep(struct spsc_consumer *c);
 
-/* A cheap look for polling loops: may there be something to consume? */
+/* A cheap look for polling loops: is there something to consume? */
 bool spsc_pending(const struct spsc_consumer *c);
 
 #endif

@@ -29,7 +29,9 @@ void channel_format(struct channel *ch, void *base, uint64_t bytes)
 		header.req_offset + CHANNEL_ENTRIES * (uint32_t)sizeof(struct vgpu_request);
 	_Static_assert(CHANNEL_ENTRIES * sizeof(struct vgpu_response) % VGPU_PAGE_BYTES == 0,
 		       "rings are whole pages");
-	shm_copy_out(index, zeros, sizeof(zeros));
+	for (uint32_t page = header.index_offset; page < header.window_offset;
+	     page += VGPU_PAGE_BYTES)
+		shm_copy_out(at + page, zeros, sizeof(zeros));
 	shm_copy_out(at, &header, sizeof(header));
 
 	*ch = (struct channel){
@@ -99,38 +101,28 @@ int channel_submit(struct channel *ch, struct vgpu_request *req, struct cause *w
 			return rc;
 	}
 	rc = spsc_produce(&ch->req, req);
-	if (rc < 0) {
-		channel_poison(ch);
-		return because(why, VGPU_EPROTO, "host: %s",
-			       rc == -ENOSPC ? "answered requests that it has not taken"
-					     : "moved the index of requests taken beyond the ring");
-	}
-	return spsc_publish(&ch->req);
+	if (rc >= 0)
+		return rc;
+	channel_poison(ch);
+	return because(why, VGPU_EPROTO, "host: %s",
+		       rc == -ENOSPC ? "answered requests that it has not taken"
+				     : "moved the index of requests taken beyond the ring");
 }
 
 int channel_take(struct channel *ch, struct vgpu_response *rsp, struct cause *why)
 {
 	uint32_t place, asked;
-	int rc;
+	int rc = 0;
 
 	if (ch->dead) /* say so again: the host may have written over it */
 		return because(why, channel_poison(ch), "host: broke the protocol");
-	rc = spsc_consume(&ch->rsp, rsp, ch->in_flight);
-	if (rc == -EAGAIN)
-		return rc;
-	if (rc < 0) {
-		channel_poison(ch);
-		return because(why, VGPU_EPROTO,
-			       "host: sent more responses than there are requests");
-	}
+	if (!spsc_consume(&ch->rsp, rsp))
+		return -EAGAIN;
 	place = rsp->id % CHANNEL_ENTRIES;
 	asked = ch->flights[place].asked;
 	if (!ch->flights[place].due || ch->flights[place].id != rsp->id)
 		rc = because(why, VGPU_EPROTO, "host: response with id %u, which no request has",
 			     rsp->id);
-	else if (rsp->reserved)
-		rc = because(why, VGPU_EPROTO, "host: response %u: reserved field is %#x", rsp->id,
-			     rsp->reserved);
 	else if (rsp->data_len > asked)
 		rc = because(why, VGPU_EPROTO, "host: response %u: %u bytes of data for %u asked",
 			     rsp->id, rsp->data_len, asked);

@@ -55,8 +55,8 @@ static inline uint32_t channel_in_flight(const struct channel *ch)
 }
 
 /*
- * Put a request (its id is set here) on the ring and publish it. The caller has seen that the ring
- * has room, or knows that the host has taken what it answered.
+ * Put a request (its id is set here) on the ring. The caller has seen that the ring has room, or
+ * knows that the host has taken what it answered.
  * Returns 1: the host sleeps and must be notified; 0; VGPU_EBUSY, as many requests as may be wait
  * for a response; VGPU_EPROTO, final.
  */

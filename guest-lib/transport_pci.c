@@ -4,8 +4,8 @@
  * a doorbell register and wakes us by INTx, which the keeper takes from /dev/uioN.
  *
  * The slice is mapped from sysfs `resource2`, not `resource2_wc`. Where the processor heeds
- * the guest's memory type (AMD), write-combining would let an index overtake the slots that
- * it publishes: the rings rely on stores staying in order. Uncached keeps them in order
+ * the guest's memory type (AMD), write-combining would let a slot's number overtake the
+ * rest of the slot: the rings rely on stores staying in order. Uncached keeps them in order
  * everywhere; on Intel hosts KVM maps RAM behind a BAR cached whatever the guest asks for,
  * and nothing is lost.
  */

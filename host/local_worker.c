@@ -299,16 +299,14 @@ int local_channel_call(struct local_channel *c, const struct local_worker *lw,
 	rc = spsc_produce(&c->req, req);
 	if (rc < 0)
 		return rc;
-	if (spsc_publish(&c->req))
+	if (rc)
 		eventfd_write(c->to_host, 1);
-	while ((rc = spsc_consume(&c->rsp, rsp, 1)) == -EAGAIN) {
+	while (!spsc_consume(&c->rsp, rsp)) {
 		if (!spsc_sleep(&c->rsp))
 			continue;
 		rc = wait_for_response(c, lw, end_us);
 		if (rc < 0)
 			return rc;
 	}
-	if (rc == 0 && rsp->id != req->id)
-		return -EPROTO;
-	return rc;
+	return rsp->id == req->id ? 0 : -EPROTO;
 }

@@ -188,7 +188,6 @@ int channel_header_check(const struct vgpu_channel_header *copy, uint64_t length
 	if (rc < 0)
 		return rc;
 	*out = (struct channel_geometry){
-		.version = h->version,
 		.total_bytes = h->total_bytes,
 		.index_offset = h->index_offset,
 		.req_offset = h->req_offset,

@@ -8,7 +8,6 @@
 #include "../protocol/vgpu_channel.h"
 
 struct channel_geometry {
-	uint32_t version; /* the guest's */
 	uint64_t total_bytes;
 	uint32_t index_offset;
 	uint32_t req_offset;

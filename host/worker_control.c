@@ -64,10 +64,7 @@ void worker_log_sink(void *ctx, enum log_level level, const char *text, size_t l
 /* A program that asks later than we wait is told what it would have been told. */
 static int closed_word(const struct worker *w, int reason)
 {
-	if (reason != VGPU_EBACKEND || w->commands.lost <= 0 ||
-	    VGPU_VERSION_MINOR(w->geometry.version) < 1)
-		return reason;
-	return w->commands.lost;
+	return reason == VGPU_EBACKEND && w->commands.lost > 0 ? w->commands.lost : reason;
 }
 
 _Noreturn void worker_end(struct worker *w, int reason, const char *why)

@@ -60,11 +60,13 @@ static void enter(struct worker *w, enum worker_phase phase)
  */
 static void answer(struct worker *w, const struct vgpu_response *rsp)
 {
-	if (spsc_produce(&w->rsp, rsp) < 0)
+	int rc = spsc_produce(&w->rsp, rsp);
+
+	if (rc < 0)
 		worker_end(w, VGPU_EPROTO,
 			   w->rsp.dead ? "impossible index in the response ring"
 				       : "more responses than the response ring holds");
-	if (spsc_publish(&w->rsp)) {
+	if (rc) {
 		/* The guest's descriptor may block: under the deadline as the command was. */
 		enter(w, WORKER_NOTIFYING);
 		w->transport.ops->notify(&w->transport);
@@ -270,19 +272,14 @@ static void run(struct worker *w, const struct vgpu_request *req)
 
 _Noreturn void worker_serve(struct worker *w)
 {
-	const uint32_t entries = w->geometry.req_entries;
 	struct vgpu_request req;
-	int rc;
 
 	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
 	for (;;) {
-		rc = spsc_consume(&w->req, &req, entries);
-		if (rc == 0)
+		if (spsc_consume(&w->req, &req))
 			run(w, &req);
-		else if (rc == -EAGAIN)
-			idle(w);
 		else
-			worker_end(w, VGPU_EPROTO, "impossible index in the request ring");
+			idle(w);
 		if (shm_load(&w->watch.stop))
 			worker_end(w, 0, "stopped");
 	}

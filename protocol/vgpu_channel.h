@@ -18,27 +18,29 @@
  * All parts are page-aligned, inside total_bytes and do not overlap. All
  * numbers are little-endian.
  *
- * Indices are free-running 32-bit counters; a slot is index & (entries - 1).
- * Each is written by one side only, which keeps its own copy in private memory
- * and never reads the shared one back:
+ * The n-th slot of a ring, counted from 0 and modulo 2^32, lies in place
+ * n & (entries - 1) and carries the number n + 1 in its first word, SEQ. The guest
+ * zeroes both rings before it asks for service. A slot is there when its place
+ * shows its number: no index tells, so whoever waits for one waits for no other
+ * line of memory. What is told by index, free-running modulo 2^32, in a word that
+ * one side writes:
  *
- *   REQ_PROD  guest  requests written        RSP_PROD  host   responses written
  *   REQ_CONS  host   requests taken          RSP_CONS  guest  responses taken
- *   REQ_EVENT host   "signal me when REQ_PROD reaches this"
- *   RSP_EVENT guest  "signal me when RSP_PROD reaches this"
+ *   REQ_EVENT host   "signal me behind the slot of this number"
+ *   RSP_EVENT guest  "signal me behind the slot of this number"
  *
- * Publishing: fill slots; store-release PROD; full fence; load the peer's EVENT;
- * signal if EVENT lies in (old PROD, new PROD].
- * Sleeping: store EVENT = CONS + 1; full fence; load PROD; sleep only if nothing
- * is there. A side that polls leaves its EVENT behind and is not signalled.
+ * Producing: fill the slot; store-release its first 8 bytes, SEQ among them; full
+ * fence; load the peer's EVENT; signal if it is this slot's number.
+ * Consuming: load-acquire SEQ; if it is the next slot's, copy; store-release CONS.
+ * Sleeping: store EVENT = CONS + 1; full fence; load the next slot's SEQ; sleep only
+ * if it is not there. A side that polls leaves its EVENT behind and is not signalled.
  * tests/model checks this against lost wake-ups.
  *
  * The guest keeps at most rsp_entries requests that want a response under way: sent,
  * and the response not taken. So the host always finds room for a response.
  *
- * PROD - CONS above the ring's size, more responses than requests in flight, or a
- * response that finds no room ends the channel: the side that notices writes the
- * reason into its CLOSED word.
+ * CONS beyond what was produced, a response to no request, or one that finds no
+ * room ends the channel: the side that notices writes the reason into its CLOSED word.
  */
 #ifndef VGPU_CHANNEL_H
 #define VGPU_CHANNEL_H
@@ -90,30 +92,29 @@ _Static_assert(sizeof(struct vgpu_channel_header) == VGPU_PAGE_BYTES, "one page"
 #define VGPU_PRESENCE_HOST 1u
 
 /* Offsets in the index page. Lines are pairs of cache lines: prefetchers fetch pairs. */
-#define VGPU_INDEX_REQ_PROD 0x000
-#define VGPU_INDEX_REQ_CONS 0x080
-#define VGPU_INDEX_RSP_PROD 0x100
-#define VGPU_INDEX_RSP_CONS 0x180
-#define VGPU_INDEX_REQ_EVENT 0x200
-#define VGPU_INDEX_RSP_EVENT 0x280
+#define VGPU_INDEX_REQ_CONS 0x000
+#define VGPU_INDEX_RSP_CONS 0x080
+#define VGPU_INDEX_REQ_EVENT 0x100
+#define VGPU_INDEX_RSP_EVENT 0x180
 #define VGPU_INDEX_HOST_CLOSED                                                                     \
-	0x300 /* int32: 0, or why the host gave up: VGPU_E*; or CUDA's sticky error, positive */
-#define VGPU_INDEX_GUEST_CLOSED 0x380 /* the same of the guest */
+	0x200 /* int32: 0, or why the host gave up: VGPU_E*; or CUDA's sticky error, positive */
+#define VGPU_INDEX_GUEST_CLOSED 0x280 /* the same of the guest */
 
 /*
  * Request. Requests of a channel run in order.
  *
- *    0        4        8        12         16              24             128
- *   +--------+--------+--------+----------+---------------+--------------+
- *   | cmd    | flags  | id     | data_len | data_ptr      | args[104]    |
- *   +--------+--------+--------+----------+---------------+--------------+
+ *    0     4     6       8    12         16         24          128
+ *   +-----+-----+-------+----+----------+----------+-----------+
+ *   | seq | cmd | flags | id | data_len | data_ptr | args[104] |
+ *   +-----+-----+-------+----+----------+----------+-----------+
  *
  * data_ptr and data_len name bytes of the window, and are 0 where a command uses
  * none. Bytes of args that a command does not define are 0.
  */
 struct vgpu_request {
-	uint32_t cmd;      /* VGPU_CMD_* */
-	uint32_t flags;    /* VGPU_REQ_* */
+	uint32_t seq;      /* of the slot, see above */
+	uint16_t cmd;      /* VGPU_CMD_* */
+	uint16_t flags;    /* VGPU_REQ_* */
 	uint32_t id;       /* the guest's, repeated in the response */
 	uint32_t data_len; /* bytes */
 	uint64_t data_ptr; /* bytes from the start of the window */
@@ -132,16 +133,16 @@ _Static_assert(offsetof(struct vgpu_request, args) == 24, "wire offset");
 /*
  * Response.
  *
- *    0        4        8          12         16            64
- *   +--------+--------+----------+----------+-------------+
- *   | id     | status | data_len | reserved | data[48]    |
- *   +--------+--------+----------+----------+-------------+
+ *    0     4    8        12         16         64
+ *   +-----+----+--------+----------+----------+
+ *   | seq | id | status | data_len | data[48] |
+ *   +-----+----+--------+----------+----------+
  */
 struct vgpu_response {
+	uint32_t seq; /* of the slot */
 	uint32_t id;
 	int32_t status;    /* 0, negative VGPU_E*, or a positive CUDA error number */
 	uint32_t data_len; /* bytes written at the request's data_ptr */
-	uint32_t reserved; /* 0 */
 	uint8_t data[48];
 };
 _Static_assert(sizeof(struct vgpu_response) == 64, "wire size");

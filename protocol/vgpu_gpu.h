@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Commands for GPU work: memory, copies, modules, kernels, streams, events, graphs. Since minor
- * version 1.
+ * Commands for GPU work: memory, copies, modules, kernels, streams, events, graphs.
  *
  * Semantics are those of the CUDA Runtime: work in a stream runs in the order of its requests,
  * stream 0 is the legacy default stream, and a failure of work that ran asynchronously is kept

@@ -11,8 +11,8 @@
 #ifndef VGPU_VERSION_H
 #define VGPU_VERSION_H
 
-#define VGPU_PROTOCOL_MAJOR 1
-#define VGPU_PROTOCOL_MINOR 1
+#define VGPU_PROTOCOL_MAJOR 2
+#define VGPU_PROTOCOL_MINOR 0
 
 /* Major in the upper 16 bits, minor in the lower: how registers show it. */
 #define VGPU_PROTOCOL_VERSION ((VGPU_PROTOCOL_MAJOR << 16) | VGPU_PROTOCOL_MINOR)

@@ -160,13 +160,13 @@ static void test_refused(void)
     Vm *vm = vm_start(WITH_WINDOW | WITH_RECONNECT, NULL);
     struct vgpu_mbox_opened result;
 
-    refuse(vm, VGPU_EVERSION, "protocol 2.0 here,\n1.0 there");
+    refuse(vm, VGPU_EVERSION, "protocol 3.0 here,\n2.0 there");
     g_assert_false(connected(vm));
     g_assert_cmpuint(generation(vm), ==, 0);
     mbox_start_channel(vm, VGPU_MBOX_OPEN, 0);
     g_assert_cmpint(mbox_wait(vm), ==, VGPU_EVERSION);
     mbox_result(vm, &result, sizeof(result));
-    g_assert_cmpstr(result.text, ==, "protocol 2.0 here,?1.0 there");
+    g_assert_cmpstr(result.text, ==, "protocol 3.0 here,?2.0 there");
 
     mediator_connect(vm);
     mediator_hang_up(vm);

@@ -255,9 +255,9 @@ static void test_other_version(void **state)
 	assert_int_equal(msg.frame.type, VGPU_MSG_REFUSED);
 	assert_int_equal(msg.refused.error, VGPU_EVERSION);
 	assert_non_null(strstr(msg.refused.text, "9.4"));
-	assert_non_null(strstr(msg.refused.text, "1.1"));
+	assert_non_null(strstr(msg.refused.text, "2.0"));
 	assert_false(receive(&rx, fd, &msg));
-	assert_true(bed_log_will_have(&b, "version 9.4, this mediator 1.1"));
+	assert_true(bed_log_will_have(&b, "version 9.4, this mediator 2.0"));
 	close(fd);
 	assert_recovered(descriptors, now_ms());
 }

@@ -88,7 +88,7 @@ static void test_usage(void **state)
 	assert_int_equal(run("--help", NULL, NULL, NULL, NULL), 0);
 	assert_true(said("--check-config"));
 	assert_int_equal(run("--version", NULL, NULL, NULL, NULL), 0);
-	assert_true(said("protocol 1.1"));
+	assert_true(said("protocol 2.0"));
 }
 
 static void test_config_errors(void **state)

@@ -215,12 +215,10 @@ static void answer(uint8_t how)
 		input_bytes(&host.in, rsp.data, sizeof(rsp.data));
 	if ((how & 24) == 24)
 		rsp.id = input_u32(&host.in);
-	if ((how & 40) == 40)
-		rsp.reserved = 1;
 	if ((how & 48) == 48) /* what it wrote into the window */
 		input_bytes(&host.in, host.shared + CHANNEL_OVERHEAD, 300);
+	rsp.seq = ++host.rsp_prod;
 	memcpy(rsps + slot * sizeof(rsp), &rsp, sizeof(rsp));
-	*word(VGPU_INDEX_RSP_PROD) = ++host.rsp_prod;
 }
 
 static void meddle(void)

@@ -194,12 +194,12 @@ static void nearly_right(struct vgpu_request *req, struct input *in, uint64_t wi
 	if ((how & 0xc0) == 0x40)
 		req->args[input_u8(in) % sizeof(req->args)] ^= 1;
 	if ((how & 0xc0) == 0x80)
-		req->flags ^= input_u32(in);
+		req->flags ^= (uint16_t)input_u32(in);
 }
 
 static void check_status(const struct vgpu_response *rsp)
 {
-	MUST(rsp->reserved == 0 && rsp->status <= CUDA_ERROR_MAX);
+	MUST(rsp->status <= CUDA_ERROR_MAX);
 	MUST(rsp->status >= 0 || (rsp->status <= VGPU_EINVAL && rsp->status >= VGPU_EMEMORY));
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Both ends of a ring against a peer that writes what it likes into indices and slots. They
- * stay inside the ring, take nothing that was not there, and once dead remain so.
+ * stay inside the ring, take nothing but the next slot, and once dead remain so.
  */
 #include "fuzz.h"
 
@@ -12,7 +12,7 @@
 #define SLOT_BYTES 64u
 
 struct hostile {
-	uint32_t prod, cons, event;
+	uint32_t cons, event;
 };
 
 static void *aligned(size_t bytes)
@@ -27,74 +27,74 @@ static void *aligned(size_t bytes)
 static void drive_producer(struct spsc_producer *p, struct hostile *h, struct input *in)
 {
 	uint8_t slot[SLOT_BYTES] = { 1 };
-	uint32_t room;
+	uint32_t room, before;
 	int rc;
 
 	while (in->left) {
 		uint8_t op = input_u8(in);
 		int was_dead = p->dead;
 
-		switch (op % 6) {
+		switch (op % 5) {
 		case 0:
-			h->cons = p->published - (op >> 4);
+			h->cons = p->prod - (op >> 4);
 			break;
 		case 1:
 			h->cons = input_u32(in);
 			break;
 		case 2:
-			h->event = p->published + (uint32_t)(op >> 4) - 8;
+			h->event = p->prod + (uint32_t)(op >> 4) - 8;
 			break;
 		case 3:
-			spsc_publish(p);
-			break;
-		case 4:
 			room = spsc_room(p);
 			MUST(room <= p->at.entries && (!p->dead || room == 0));
 			break;
 		default:
+			before = p->prod;
 			rc = spsc_produce(p, slot);
-			MUST(rc == 0 || rc == -ENOSPC || rc == -EPROTO);
+			MUST(rc == 0 || rc == 1 || rc == -ENOSPC || rc == -EPROTO);
+			MUST(rc < 0 || (rc == 1) == (h->event == p->prod));
+			MUST(p->prod == before + (rc >= 0));
 			MUST(!was_dead || rc == -EPROTO);
 		}
 		MUST(!was_dead || p->dead == was_dead);
-		MUST(p->dead || p->prod - p->published <= p->at.entries);
+		MUST(p->dead || p->prod - p->cons <= p->at.entries);
 	}
 }
 
 static void drive_consumer(struct spsc_consumer *c, struct hostile *h, struct input *in)
 {
 	uint8_t slot[SLOT_BYTES];
-	uint32_t limit, before;
-	int rc;
+	uint32_t before, *seq;
+	bool next;
 
 	while (in->left) {
 		uint8_t op = input_u8(in);
-		int was_dead = c->dead;
 
+		before = c->cons;
+		/* of the next slot, or of one behind it */
+		seq = (uint32_t *)((uint8_t *)c->at.slots +
+				   (before + (op >> 7)) % c->at.entries * SLOT_BYTES);
+		next = *(uint32_t *)((uint8_t *)c->at.slots +
+				     before % c->at.entries * SLOT_BYTES) == before + 1;
 		switch (op % 5) {
 		case 0:
-			h->prod = c->cons + (op >> 4);
+			*seq = before + (op >> 4 & 7);
 			break;
 		case 1:
-			h->prod = input_u32(in);
+			*seq = input_u32(in);
 			break;
 		case 2:
-			spsc_pending(c);
+			MUST(spsc_pending(c) == next);
 			break;
 		case 3:
-			MUST(!spsc_sleep(c) || (!c->dead && h->prod == c->cons));
+			MUST(spsc_sleep(c) == !next);
+			MUST(h->event == before + 1);
 			break;
 		default:
-			limit = (op >> 4) % (c->at.entries + 1);
-			before = c->cons;
-			rc = spsc_consume(c, slot, limit);
-			MUST(rc == 0 || rc == -EAGAIN || rc == -EPROTO);
-			MUST(!was_dead || rc == -EPROTO);
-			MUST(c->cons == before + (rc == 0));
-			MUST(h->cons == c->cons || rc);
+			MUST(spsc_consume(c, slot) == next);
+			MUST(c->cons == before + next);
+			MUST(h->cons == c->cons);
 		}
-		MUST(!was_dead || c->dead == was_dead);
-		MUST(c->prod - c->cons <= c->at.entries);
 	}
 }
 
@@ -104,7 +104,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct hostile *h = aligned(64);
 	uint8_t mode = input_u8(&in);
 	struct spsc_shape at = {
-		.prod = &h->prod,
 		.cons = &h->cons,
 		.event = &h->event,
 		.slot_bytes = SLOT_BYTES,

@@ -11,7 +11,7 @@ import sys
 
 CHANNEL_MAGIC = 0x4E41484355504756
 SOCKET_MAGIC = 0x4B434F5355504756
-VERSION = 1 << 16
+VERSION = 2 << 16
 NEAR_SMALL, NEAR_BELOW, NEAR_ABOVE, NEAR_HALF, NEAR_MAX, NEAR_SIGN, NEAR_PAGE = range(7)
 
 
@@ -33,7 +33,7 @@ FRAMES = {
     "closed": frame(7, struct.pack("<Ii", 0, -1025), seq=0),
     "ping": frame(8, b""),
     "pong": frame(9, struct.pack("<II", VERSION, 8) + text("0.1.0", 32)),
-    "hello-v2": frame(1, struct.pack("<QII", SOCKET_MAGIC, 2 << 16, 8) + bytes(40)),
+    "hello-v3": frame(1, struct.pack("<QII", SOCKET_MAGIC, 3 << 16, 8) + bytes(40)),
 }
 
 
@@ -61,7 +61,7 @@ def channel_seeds():
 
 
 def request(cmd, args=b"", flags=0, ptr=0, length=0):
-    return struct.pack("<IIIIQ", cmd, flags, 1, length, ptr) + args.ljust(104, b"\0")
+    return struct.pack("<IHHIIQ", 0, cmd, flags, 1, length, ptr) + args.ljust(104, b"\0")
 
 
 def request_seeds():

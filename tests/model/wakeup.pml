@@ -5,8 +5,8 @@
  *
  * One guest and one host. The guest puts requests on the request ring and sleeps for
  * responses; the host sleeps for requests and puts a response on the response ring for
- * each. Both may poll instead of sleeping, at any time, and may publish several slots at
- * once. Indices wrap at MODULUS instead of 2^32.
+ * each. Both may poll instead of sleeping, at any time. Indices and slots' numbers wrap at
+ * MODULUS instead of 2^32; a slot's place is its index modulo the entries.
  *
  * Memory. A store enters its side's FIFO buffer; `memory` moves it to `mem` at some later
  * time; a full fence waits until the own buffer is empty. A load reads `mem`: looking into
@@ -21,7 +21,8 @@
  *  - never a deadlock: wherever a side waits, in poll or asleep, something comes. Polling is
  *    written as a wait for the memory word, so that polling in vain is a deadlock as well;
  *  - no cycle in which the guest takes no response (run with -DNP): each request is answered;
- *  - no index that spsc.c takes for a broken ring (the assertions);
+ *  - no index that spsc.c takes for a broken ring, no slot written before it was given back,
+ *    none taken twice or left out (the assertions);
  *  - with COUNT_SIGNALS: never more signals than wishes for one, so a side that polls costs
  *    its peer no system call.
  * The model ends after TOTAL requests where that is defined, and runs for ever otherwise.
@@ -29,9 +30,8 @@
  * "C:" quotes the statement that a line stands for; check-model.sh looks that it is there.
  *
  * To see that the model can fail, check-model.sh breaks it with one of
- *   NO_FENCE_PUBLISH_REQ  NO_FENCE_PUBLISH_RSP  NO_FENCE_SLEEP_REQ  NO_FENCE_SLEEP_RSP
- *   EVENT_MISSES_LAST  EVENT_TAKES_OLD  ASKS_FOR_OLD  NO_LAST_LOOK  EVENT_NOT_MODULAR
- *   HOST_ANSWERS_TWICE
+ *   NO_FENCE_PRODUCE_REQ  NO_FENCE_PRODUCE_RSP  NO_FENCE_SLEEP_REQ  NO_FENCE_SLEEP_RSP
+ *   EVENT_TAKES_NEXT  ASKS_FOR_OLD  NO_LAST_LOOK  HOST_ANSWERS_TWICE  NUMBER_IS_LAP
  */
 
 #ifndef REQ_ENTRIES
@@ -41,20 +41,24 @@
 #define RSP_ENTRIES 3 /* one more, so that the request ring gets full */
 #endif
 #ifndef MODULUS
-#define MODULUS 4
+#define MODULUS 6 /* a multiple of both rings' entries, and more than either */
 #endif
 #define BUFFER 3 /* stores that one side's buffer holds */
 
-#define SUB(a, b) (((a) - (b)) & (MODULUS - 1)) /* uint32_t arithmetic of the C code */
+#define SUB(a, b) (((a) + MODULUS - (b)) % MODULUS) /* uint32_t arithmetic of the C code */
+#define NEXT(a) SUB((a) + 1, 0)
 
-/* Words of the index page. */
-#define REQ_PROD 0
-#define REQ_CONS 1
-#define RSP_PROD 2
-#define RSP_CONS 3
-#define REQ_EVENT 4
-#define RSP_EVENT 5
-byte mem[6];
+/* Words of the index page, and behind them the numbers of the slots. */
+#define REQ_CONS 0
+#define RSP_CONS 1
+#define REQ_EVENT 2
+#define RSP_EVENT 3
+#define REQ_SLOTS 4
+#define RSP_SLOTS (REQ_SLOTS + REQ_ENTRIES)
+byte mem[RSP_SLOTS + RSP_ENTRIES];
+
+#define REQ_AT(index) (REQ_SLOTS + (index) % REQ_ENTRIES)
+#define RSP_AT(index) (RSP_SLOTS + (index) % RSP_ENTRIES)
 
 chan guest_buf = [BUFFER] of { byte, byte };
 chan host_buf = [BUFFER] of { byte, byte };
@@ -73,15 +77,15 @@ byte host_asked, guest_asked; /* wishes for a signal not yet fulfilled */
 #define SIGNALLED(n) skip
 #endif
 
-#ifdef NO_FENCE_PUBLISH_REQ
-#define FENCE_PUBLISH_REQ 0
+#ifdef NO_FENCE_PRODUCE_REQ
+#define FENCE_PRODUCE_REQ 0
 #else
-#define FENCE_PUBLISH_REQ 1
+#define FENCE_PRODUCE_REQ 1
 #endif
-#ifdef NO_FENCE_PUBLISH_RSP
-#define FENCE_PUBLISH_RSP 0
+#ifdef NO_FENCE_PRODUCE_RSP
+#define FENCE_PRODUCE_RSP 0
 #else
-#define FENCE_PUBLISH_RSP 1
+#define FENCE_PRODUCE_RSP 1
 #endif
 #ifdef NO_FENCE_SLEEP_REQ
 #define FENCE_SLEEP_REQ 0
@@ -95,60 +99,63 @@ byte host_asked, guest_asked; /* wishes for a signal not yet fulfilled */
 #endif
 #define full_fence(buf, there) (!(there) || len(buf) == 0)
 
-#if defined(EVENT_MISSES_LAST)
-#define WANTED(event, old, prod) (SUB(event, old) < SUB(prod, old)) /* [old, prod) */
-#elif defined(EVENT_TAKES_OLD)
-#define WANTED(event, old, prod) (SUB(prod, event) <= SUB(prod, old)) /* [old, prod] */
-#elif defined(EVENT_NOT_MODULAR)
-#define WANTED(event, old, prod) (old < event && event <= prod)
+#ifdef EVENT_TAKES_NEXT
+#define WANTED(event, prod) ((event) == NEXT(prod))
 #else
-#define WANTED(event, old, prod) (SUB(prod, event) < SUB(prod, old)) /* (old, prod] */
+#define WANTED(event, prod) ((event) == (prod))
 #endif
 
 #ifdef ASKS_FOR_OLD
-#define NEXT(cons) (cons)
+#define WISH(cons) (cons)
 #else
-#define NEXT(cons) SUB((cons) + 1, 0)
+#define WISH(cons) NEXT(cons)
 #endif
 
-/* spsc_publish(), then signal if it says so. */
-inline publish(buf, word_prod, word_event, prod, published, fence, eventfd, asked)
+#ifdef NUMBER_IS_LAP /* what a place shows after a lap is what it showed before */
+#define NUMBER(index, entries) 1
+#else
+#define NUMBER(index, entries) NEXT(index)
+#endif
+
+/*
+ * What is left of spsc_produce() where @prod counts the slot already and its place is in @at,
+ * then signal if it says so.
+ */
+inline produce(buf, at, word_event, prod, entries, fence, eventfd, asked)
 {
-	atomic {
-		old = published;         /* C: uint32_t old = p->published; */
-		published = prod;        /* C: p->published = p->prod; */
-		buf!word_prod, prod;     /* C: shm_store_release(p->at.prod, p->prod); */
-	}
+	buf!at, NUMBER(SUB(prod, 1), entries); /* C: shm_store_release64(to, (uint64_t)beside << 32 | seq); */
 	full_fence(buf, fence);          /* C: shm_full_fence(); */
-	event = mem[word_event];         /* C: event = shm_load(p->at.event); */
-	if                               /* C: return p->prod - event < p->prod - old; */
-	:: WANTED(event, old, prod) ->
+	event = mem[word_event];         /* C: return shm_load(p->at.event) == p->prod; */
+	if
+	:: WANTED(event, prod) ->
 		atomic { len(buf) == 0 -> eventfd = 1; SIGNALLED(asked) }
 	:: else
 	fi;
-	d_step { old = 0; event = 0 }    /* dead from here on: fewer states */
+	event = 0                        /* dead from here on: fewer states */
 }
+
+/* C: return (uint32_t)shm_load_acquire64(slot_at(&c->at, c->cons)) == c->cons + 1; */
+#define has_come(at, cons, entries) (mem[at] == NUMBER(cons, entries))
 
 /*
  * Where there is nothing to take: poll, or spsc_sleep() and read the eventfd. Comes back
  * for another look, after a signal that was meant for earlier slots too.
  */
-inline wait_for_slot(buf, word_prod, word_event, cons, fence, eventfd, asked)
+inline wait_for_slot(buf, at, word_event, cons, entries, fence, eventfd, asked)
 {
 	if
 	:: skip ->
-		/* C: return c->dead || c->prod != c->cons || shm_load(c->at.prod) != c->cons; */
-		mem[word_prod] != cons || finished
+		has_come(at, cons, entries) || finished /* C: return has_come(c); */
 #ifndef NOBODY_SLEEPS
 	:: skip ->
 		/* C: shm_store(c->at.event, c->cons + 1); */
-		atomic { buf!word_event, NEXT(cons); ASKED(asked) }
+		atomic { buf!word_event, WISH(cons); ASKED(asked) }
 		full_fence(buf, fence);  /* C: shm_full_fence(); */
 		if
 #ifdef NO_LAST_LOOK
 		:: false
 #else
-		:: mem[word_prod] != cons /* C: return shm_load(c->at.prod) == c->cons; */
+		:: has_come(at, cons, entries) /* C: return !has_come(c); */
 #endif
 		:: else ->
 			atomic { finished || (eventfd == 1 && len(buf) == 0) -> eventfd = 0 }
@@ -158,29 +165,24 @@ inline wait_for_slot(buf, word_prod, word_event, cons, fence, eventfd, asked)
 }
 
 /*
- * spsc_consume() of one slot. Loads the shared index only when nothing is left of what
- * it saw last. @got tells whether there was a slot.
+ * spsc_consume() of one slot. @got tells whether there was one. @made: what the other side has
+ * produced, which only the assertion knows.
  */
-inline consume(buf, word_prod, word_cons, cons, seen, limit, got)
+inline consume(buf, at, word_cons, cons, entries, made, got)
 {
 	if
-	:: cons != seen                  /* C: if (c->prod == c->cons) { */
-	:: else ->
-		atomic {
-			seen = mem[word_prod]; /* C: uint32_t prod = shm_load_acquire(c->at.prod); */
-			/* C: if (prod - c->cons > limit || prod - c->cons > c->at.entries) { */
-			assert(SUB(seen, cons) <= limit)
-		}
-	fi;
-	if
-	:: cons != seen -> atomic {
-		cons = SUB(cons + 1, 0); /* C: c->cons++; */
+	:: has_come(at, cons, entries) -> atomic { /* C: if (!has_come(c)) */
+		assert(cons != made);
+		cons = NEXT(cons);       /* C: c->cons++; */
 		buf!word_cons, cons;     /* C: shm_store_release(c->at.cons, c->cons); */
 		got = 1
 	}
 	:: else -> got = 0
 	fi
 }
+
+/* How far each side has produced. Its own; of the other one only assertions look. */
+byte req_prod, rsp_prod;
 
 /* The machine: stores become visible in the order of each side, at any time. */
 active proctype memory()
@@ -195,10 +197,9 @@ end:	do
 
 active proctype guest()
 {
-	byte prod, published; /* struct spsc_producer of the request ring */
-	byte cons, seen;      /* struct spsc_consumer of the response ring */
+	byte cons; /* struct spsc_consumer of the response ring */
 	byte in_flight;
-	byte old, event;
+	byte event;
 	bit got;
 #ifdef TOTAL
 	byte made;
@@ -212,28 +213,25 @@ active proctype guest()
 #endif
 		/* a response must find room, since the host cannot wait for it */
 		in_flight < RSP_ENTRIES &&
-		SUB(prod, mem[REQ_CONS]) < REQ_ENTRIES -> /* C: p->cons = shm_load_acquire(p->at.cons); */
-		/* C: if (used > p->at.entries || used < p->prod - p->published) { */
-		assert(SUB(prod, mem[REQ_CONS]) >= SUB(prod, published));
-		prod = SUB(prod + 1, 0); /* C: p->prod++; */
+		SUB(req_prod, mem[REQ_CONS]) < REQ_ENTRIES -> /* C: p->cons = shm_load_acquire(p->at.cons); */
+		req_prod = NEXT(req_prod); /* C: p->prod++; */
 		in_flight++;
 #ifdef TOTAL
 		made++
 #endif
-	   }
-	/* The request may be one of several: publishing can come later. */
-	:: prod != published ->
-		publish(guest_buf, REQ_PROD, REQ_EVENT, prod, published, FENCE_PUBLISH_REQ,
-			to_host, host_asked)
-	/* Wait for a response, but never with requests held back. */
-	:: prod == published && in_flight > 0 ->
-		consume(guest_buf, RSP_PROD, RSP_CONS, cons, seen, in_flight, got);
+	   };
+	   /* C: if (used > p->at.entries) { */
+	   assert(SUB(req_prod, mem[REQ_CONS]) <= REQ_ENTRIES);
+	   produce(guest_buf, REQ_AT(SUB(req_prod, 1)), REQ_EVENT, req_prod, REQ_ENTRIES,
+		   FENCE_PRODUCE_REQ, to_host, host_asked)
+	:: in_flight > 0 ->
+		consume(guest_buf, RSP_AT(cons), RSP_CONS, cons, RSP_ENTRIES, rsp_prod, got);
 		if
 		:: got -> 
 progress:		atomic { in_flight--; got = 0 }
 		:: else ->
-			wait_for_slot(guest_buf, RSP_PROD, RSP_EVENT, cons, FENCE_SLEEP_RSP,
-				      to_guest, guest_asked)
+			wait_for_slot(guest_buf, RSP_AT(cons), RSP_EVENT, cons, RSP_ENTRIES,
+				      FENCE_SLEEP_RSP, to_guest, guest_asked)
 		fi
 #ifdef TOTAL
 	:: made == TOTAL && in_flight == 0 -> finished = 1; break
@@ -241,39 +239,46 @@ progress:		atomic { in_flight--; got = 0 }
 	od
 }
 
+inline answer()
+{
+	atomic {
+		assert(SUB(rsp_prod, mem[RSP_CONS]) < RSP_ENTRIES);
+		rsp_prod = NEXT(rsp_prod);
+		due--
+	};
+	produce(host_buf, RSP_AT(SUB(rsp_prod, 1)), RSP_EVENT, rsp_prod, RSP_ENTRIES,
+		FENCE_PRODUCE_RSP, to_guest, guest_asked)
+}
+
 active proctype host()
 {
-	byte prod, published; /* struct spsc_producer of the response ring */
-	byte cons, seen;      /* struct spsc_consumer of the request ring */
-	byte old, event;
+	byte cons; /* struct spsc_consumer of the request ring */
+	byte due;  /* requests taken and not yet answered */
+	byte event;
 	bit got;
 
 	do
 	:: finished -> break
-	:: consume(host_buf, REQ_PROD, REQ_CONS, cons, seen, REQ_ENTRIES, got);
+	:: consume(host_buf, REQ_AT(cons), REQ_CONS, cons, REQ_ENTRIES, req_prod, got);
 		if
 		:: got -> atomic {
-			assert(SUB(prod, mem[RSP_CONS]) < RSP_ENTRIES);
-			prod = SUB(prod + 1, 0);
+			due++;
 #ifdef HOST_ANSWERS_TWICE
-			prod = SUB(prod + 1, 0);
+			due++;
 #endif
 			got = 0
 		   }
-		   /* answer now, or together with later ones */
+		   /* answer now, or after others have been taken */
 		   if
-		   :: publish(host_buf, RSP_PROD, RSP_EVENT, prod, published,
-			      FENCE_PUBLISH_RSP, to_guest, guest_asked)
+		   :: answer()
 		   :: skip
 		   fi
 		:: else ->
 			if
-			:: prod != published ->
-				publish(host_buf, RSP_PROD, RSP_EVENT, prod, published,
-					FENCE_PUBLISH_RSP, to_guest, guest_asked)
+			:: due > 0 -> answer()
 			:: else ->
-				wait_for_slot(host_buf, REQ_PROD, REQ_EVENT, cons,
-					      FENCE_SLEEP_REQ, to_host, host_asked)
+				wait_for_slot(host_buf, REQ_AT(cons), REQ_EVENT, cons,
+					      REQ_ENTRIES, FENCE_SLEEP_REQ, to_host, host_asked)
 			fi
 		fi
 	od

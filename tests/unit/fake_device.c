@@ -75,31 +75,34 @@ static void *work(void *opaque)
 	shm_copy_in(&h, at, sizeof(h));
 	must(h.magic == VGPU_CHANNEL_MAGIC && h.total_bytes == FAKE_SLICE_BYTES, "header");
 	shape = (struct spsc_shape){
-		index_word(at, VGPU_INDEX_REQ_PROD),  index_word(at, VGPU_INDEX_REQ_CONS),
-		index_word(at, VGPU_INDEX_REQ_EVENT), at + h.req_offset,
-		sizeof(struct vgpu_request),          h.req_entries,
+		index_word(at, VGPU_INDEX_REQ_CONS),
+		index_word(at, VGPU_INDEX_REQ_EVENT),
+		at + h.req_offset,
+		sizeof(struct vgpu_request),
+		h.req_entries,
 	};
 	spsc_consumer_init(&req, &shape);
 	shape = (struct spsc_shape){
-		index_word(at, VGPU_INDEX_RSP_PROD),  index_word(at, VGPU_INDEX_RSP_CONS),
-		index_word(at, VGPU_INDEX_RSP_EVENT), at + h.rsp_offset,
-		sizeof(struct vgpu_response),         h.rsp_entries,
+		index_word(at, VGPU_INDEX_RSP_CONS),
+		index_word(at, VGPU_INDEX_RSP_EVENT),
+		at + h.rsp_offset,
+		sizeof(struct vgpu_response),
+		h.rsp_entries,
 	};
 	spsc_producer_init(&rsp, &shape);
 	while (fake_get(state[k]) == VGPU_CHANNEL_OPEN) {
 		struct vgpu_request q;
 
-		if (spsc_consume(&req, &q, h.req_entries) == 0) {
+		if (spsc_consume(&req, &q)) {
 			struct vgpu_response p = { .id = q.id };
 
 			if (fake_get(silent))
 				continue;
-			spsc_produce(&rsp, &p);
 			if (fake_get(last_words)) {
 				usleep(20000); /* it has fallen asleep by now */
-				spsc_publish(&rsp);
+				spsc_produce(&rsp, &p);
 				fake_device_end_channel(k, VGPU_EDEVLOST);
-			} else if (spsc_publish(&rsp)) {
+			} else if (spsc_produce(&rsp, &p) > 0) {
 				fake_device_raise(VGPU_IRQ_CHANNEL(k));
 			}
 		} else {

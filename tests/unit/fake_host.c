@@ -337,8 +337,9 @@ static int serve_ring(struct fake_host *h)
 	struct vgpu_msg_ping ping = { { .type = VGPU_MSG_PING, .length = sizeof(ping) } };
 	uint64_t one = 1;
 
-	while (spsc_consume(&h->req, &req, h->header.req_entries) == 0) {
+	while (spsc_consume(&h->req, &req)) {
 		enum fake_fate fate = FAKE_ANSWER;
+		bool signal;
 
 		h->requests++;
 		h->commands[req.cmd % 64]++;
@@ -349,12 +350,12 @@ static int serve_ring(struct fake_host *h)
 		case FAKE_ANSWER:
 			if (req.flags & VGPU_REQ_NO_RESPONSE)
 				break;
-			spsc_produce(&h->rsp, &rsp);
+			signal = spsc_produce(&h->rsp, &rsp) > 0;
 			while (h->later_count) {
 				rsp = h->later[--h->later_count];
-				spsc_produce(&h->rsp, &rsp);
+				signal |= spsc_produce(&h->rsp, &rsp) > 0;
 			}
-			if (spsc_publish(&h->rsp))
+			if (signal)
 				must(write(h->to_guest, &one, 8) == 8, "signal");
 			break;
 		case FAKE_LATER:
@@ -386,7 +387,6 @@ static void map_channel(struct fake_host *h, int memory)
 	must(h->header.magic == VGPU_CHANNEL_MAGIC && h->header.total_bytes == h->bytes, "header");
 	h->window = h->memory + h->header.window_offset;
 	shape = (struct spsc_shape){
-		.prod = fake_host_index(h, VGPU_INDEX_REQ_PROD),
 		.cons = fake_host_index(h, VGPU_INDEX_REQ_CONS),
 		.event = fake_host_index(h, VGPU_INDEX_REQ_EVENT),
 		.slots = h->memory + h->header.req_offset,
@@ -395,7 +395,6 @@ static void map_channel(struct fake_host *h, int memory)
 	};
 	spsc_consumer_init(&h->req, &shape);
 	shape = (struct spsc_shape){
-		.prod = fake_host_index(h, VGPU_INDEX_RSP_PROD),
 		.cons = fake_host_index(h, VGPU_INDEX_RSP_CONS),
 		.event = fake_host_index(h, VGPU_INDEX_RSP_EVENT),
 		.slots = h->memory + h->header.rsp_offset,

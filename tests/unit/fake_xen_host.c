@@ -145,17 +145,16 @@ static void follow_channel(struct fake_xen_host *h, uint32_t k)
 		strcpy(ch->id, id);
 		answer(h, k, ch);
 	}
-	while (ch->base && spsc_consume(&ch->req, &q, UINT32_MAX) == 0) {
+	while (ch->base && spsc_consume(&ch->req, &q)) {
 		struct vgpu_response p = { .id = q.id };
 
 		if (h->mute)
 			continue;
-		spsc_produce(&ch->rsp, &p);
 		if (h->last_words) {
 			usleep(20000); /* it has fallen asleep by now */
-			spsc_publish(&ch->rsp);
+			spsc_produce(&ch->rsp, &p);
 			unmap(h, ch);
-		} else if (spsc_publish(&ch->rsp))
+		} else if (spsc_produce(&ch->rsp, &p) > 0)
 			xenevtchn_notify(h->evtchn, ch->port);
 	}
 }
@@ -202,7 +201,7 @@ void fake_xen_host_start(struct fake_xen_host *h)
 	permit(h, BACK, 0, 1);
 	put(h, BACK, VGPU_XS_ONLINE, "1");
 	put(h, BACK, VGPU_XS_STATE, h->device_state ? h->device_state : "2");
-	put(h, BACK, VGPU_XS_PROTOCOL_VERSION, h->version ? h->version : "65536");
+	put(h, BACK, VGPU_XS_PROTOCOL_VERSION, h->version ? h->version : "131072");
 	put(h, BACK, VGPU_XS_MAX_CHANNELS, h->max_channels ? h->max_channels : "4");
 	put(h, BACK, VGPU_XS_MAX_WINDOW_PAGES, h->max_pages ? h->max_pages : "993");
 	put(h, FRONT, VGPU_XS_BACKEND_ID, "0");

@@ -80,7 +80,7 @@ static void test_other_version(void **state)
 	assert_int_equal(msg->refused.error, VGPU_EVERSION);
 	assert_int_equal(msg->refused.version, VGPU_PROTOCOL_VERSION);
 	assert_string_equal(msg->refused.text,
-			    "peer speaks protocol version 7.3, this mediator 1.1");
+			    "peer speaks protocol version 7.3, this mediator 2.0");
 	fake_expect_hangup(&p);
 	assert_true(log_said("7.3"));
 	fake_disconnect(&p);

@@ -94,7 +94,7 @@ static void test_version_major_names_both(void **state)
 	h.version = (7u << 16) | 3;
 	assert_int_equal(channel_header_check(&h, LENGTH, &g, &why), VGPU_EVERSION);
 	assert_non_null(strstr(why, "7.3"));
-	assert_non_null(strstr(why, "1.1"));
+	assert_non_null(strstr(why, "2.0"));
 }
 
 static void test_version_minor_is_taken(void **state)

@@ -60,11 +60,11 @@ static int32_t call(struct vgpu_request req)
 /* Returns whether the worker had to be woken. */
 static bool put(struct vgpu_request req, uint32_t id)
 {
-	bool asleep;
+	int asleep;
 
 	req.id = id;
-	assert_int_equal(spsc_produce(&ch.req, &req), 0);
-	asleep = spsc_publish(&ch.req);
+	asleep = spsc_produce(&ch.req, &req);
+	assert_true(asleep >= 0);
 	if (asleep)
 		eventfd_write(ch.to_host, 1);
 	return asleep;
@@ -83,7 +83,7 @@ static bool get(struct vgpu_response *rsp, int ms)
 	struct pollfd p = { .fd = ch.to_guest, .events = POLLIN };
 	eventfd_t count;
 
-	while (spsc_consume(&ch.rsp, rsp, ENTRIES) == -EAGAIN) {
+	while (!spsc_consume(&ch.rsp, rsp)) {
 		if (clock_us() >= end_us)
 			return false;
 		if (spsc_sleep(&ch.rsp) && poll(&p, 1, 1) == 1)

@@ -233,7 +233,7 @@ static void test_other_version(void **state)
 {
 	(void)state;
 	refused_by((struct fake_script){ .version = 7 << 16 | 3 }, VGPU_EVERSION,
-		   "speaks protocol 7.3, this library 1.");
+		   "speaks protocol 7.3, this library 2.");
 }
 
 static void test_later_minor_version(void **state)

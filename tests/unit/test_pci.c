@@ -151,7 +151,7 @@ static void test_identity_comes_first(void **state)
 	refused(VGPU_ENODEV, "does not answer");
 	fake.magic = VGPU_MAGIC;
 	fake.version = 3 << 16 | 1;
-	refused(VGPU_EVERSION, "speaks protocol 3.1, this library 1.");
+	refused(VGPU_EVERSION, "speaks protocol 3.1, this library 2.");
 	fake.version = VGPU_PROTOCOL_VERSION + 9;
 	fake.features = 0;
 	refused(VGPU_ENOTSUP, "memdev=");

@@ -12,9 +12,9 @@ echo 1..2
 n=0
 for f in spsc_pending spsc_consume; do
 	if objdump -d --no-show-raw-insn "$object" | sed -n "/<$f>:/,/^\$/p" |
-		grep -qE 'prefetch|call .*<(shm_prefetch|fetch_next)>'; then
-		echo "ok $((++n)) - $f fetches the next slot's lines"
+		grep -qE 'prefetch|call .*<(shm_prefetch|fetch_rest)>'; then
+		echo "ok $((++n)) - $f fetches lines ahead"
 	else
-		echo "not ok $((++n)) - $f fetches the next slot's lines"
+		echo "not ok $((++n)) - $f fetches lines ahead"
 	fi
 done

@@ -16,7 +16,7 @@
 #define SLOT 128u
 
 struct ring {
-	uint32_t prod, cons, event; /* the shared words */
+	uint32_t cons, event; /* the shared words */
 	uint64_t slots[ENTRIES * SLOT / 8];
 	struct spsc_producer p;
 	struct spsc_consumer c;
@@ -24,11 +24,16 @@ struct ring {
 
 static struct ring ring;
 
-/* A ring whose indices are both at @start, as after that many slots. */
+/* The shared number in the place of the slot behind @index others. */
+static uint32_t *seq_at(struct ring *r, uint32_t index)
+{
+	return (uint32_t *)&r->slots[index % ENTRIES * (SLOT / 8)];
+}
+
+/* A ring as after @start slots. */
 static void ring_init(struct ring *r, uint32_t start)
 {
 	struct spsc_shape shape = {
-		.prod = &r->prod,
 		.cons = &r->cons,
 		.event = &r->event,
 		.slots = r->slots,
@@ -39,9 +44,11 @@ static void ring_init(struct ring *r, uint32_t start)
 	memset(r, 0, sizeof(*r));
 	spsc_producer_init(&r->p, &shape);
 	spsc_consumer_init(&r->c, &shape);
-	r->prod = r->cons = r->event = start;
-	r->p.prod = r->p.published = r->p.cons = start;
-	r->c.cons = r->c.prod = start;
+	for (uint32_t i = start - ENTRIES; i != start; i++)
+		*seq_at(r, i) = i + 1;
+	r->cons = r->event = start;
+	r->p.prod = r->p.cons = start;
+	r->c.cons = start;
 }
 
 static int setup(void **state)
@@ -51,26 +58,29 @@ static int setup(void **state)
 	return 0;
 }
 
-static int put(uint64_t value)
+/* The slot's words are @value and what follows, but for the first four bytes. */
+static int put(uint32_t value)
 {
 	uint64_t slot[SLOT / 8];
 
 	for (size_t i = 0; i < SLOT / 8; i++)
-		slot[i] = value + i;
+		slot[i] = ((uint64_t)value + i) << 32 | 0xdead;
 	return spsc_produce(&ring.p, slot);
 }
 
-/* The next slot's value; all of the slot must be of one piece. */
+/* The next slot's value, -EAGAIN if there is none; all of the slot must be of one piece. */
 static int64_t get(void)
 {
 	uint64_t slot[SLOT / 8];
-	int rc = spsc_consume(&ring.c, slot, ENTRIES);
+	uint32_t before = ring.c.cons;
 
-	if (rc < 0)
-		return rc;
-	for (size_t i = 0; i < SLOT / 8; i++)
-		assert_int_equal(slot[i], slot[0] + i);
-	return (int64_t)slot[0];
+	if (!spsc_consume(&ring.c, slot))
+		return -EAGAIN;
+	assert_int_equal(ring.cons, before + 1);
+	assert_int_equal((uint32_t)slot[0], before + 1);
+	for (size_t i = 1; i < SLOT / 8; i++)
+		assert_int_equal(slot[i], ((slot[0] >> 32) + i) << 32 | 0xdead);
+	return (int64_t)(slot[0] >> 32);
 }
 
 static void test_empty(void **state)
@@ -81,14 +91,15 @@ static void test_empty(void **state)
 	assert_int_equal(spsc_room(&ring.p), ENTRIES);
 }
 
-static void test_nothing_is_seen_before_publish(void **state)
+static void test_comes_with_its_number(void **state)
 {
 	(void)state;
 	assert_int_equal(put(7), 0);
-	assert_int_equal(ring.prod, 0);
+	assert_int_equal(*seq_at(&ring, 0), 1);
+	*seq_at(&ring, 0) = 0;
 	assert_false(spsc_pending(&ring.c));
 	assert_int_equal(get(), -EAGAIN);
-	spsc_publish(&ring.p);
+	*seq_at(&ring, 0) = 1;
 	assert_true(spsc_pending(&ring.c));
 	assert_int_equal(get(), 7);
 	assert_int_equal(get(), -EAGAIN);
@@ -101,9 +112,8 @@ static void test_order_over_many_rounds(void **state)
 	(void)state;
 	for (int i = 0; i < 1000; i++) {
 		for (int n = i % (int)ENTRIES + 1; n; n--)
-			if (put((uint64_t)next_in) == 0)
+			if (put((uint32_t)next_in) == 0)
 				next_in++;
-		spsc_publish(&ring.p);
 		for (int n = i % 5 + 1; n; n--) {
 			int64_t v = get();
 
@@ -120,12 +130,11 @@ static void test_indices_wrap_at_32_bits(void **state)
 	ring_init(&ring, UINT32_MAX - 3);
 	for (int i = 0; i < 100; i++) {
 		for (int j = 0; j < 3; j++)
-			assert_int_equal(put((uint64_t)(3 * i + j + 1)), 0);
-		spsc_publish(&ring.p);
+			assert_int_equal(put((uint32_t)(3 * i + j + 1)), 0);
 		for (int j = 0; j < 3; j++)
 			assert_int_equal(get(), 3 * i + j + 1);
 	}
-	assert_int_equal(ring.prod, UINT32_MAX - 3 + 300);
+	assert_int_equal(ring.p.prod, UINT32_MAX - 3 + 300);
 	assert_int_equal(ring.p.dead, 0);
 }
 
@@ -133,10 +142,9 @@ static void test_wrapped_full_ring(void **state)
 {
 	(void)state;
 	ring_init(&ring, UINT32_MAX - 3);
-	for (uint64_t i = 0; i < ENTRIES; i++)
+	for (uint32_t i = 0; i < ENTRIES; i++)
 		assert_int_equal(put(i + 1), 0);
 	assert_int_equal(put(99), -ENOSPC);
-	spsc_publish(&ring.p);
 	for (int i = 0; i < (int)ENTRIES; i++)
 		assert_int_equal(get(), i + 1);
 }
@@ -144,17 +152,15 @@ static void test_wrapped_full_ring(void **state)
 static void test_full(void **state)
 {
 	(void)state;
-	for (uint64_t i = 0; i < ENTRIES; i++)
+	for (uint32_t i = 0; i < ENTRIES; i++)
 		assert_int_equal(put(i + 1), 0);
 	assert_int_equal(put(99), -ENOSPC);
 	assert_int_equal(spsc_room(&ring.p), 0);
-	spsc_publish(&ring.p);
 	assert_int_equal(put(99), -ENOSPC);
 	assert_int_equal(get(), 1);
 	assert_int_equal(spsc_room(&ring.p), 1);
 	assert_int_equal(put(100), 0);
 	assert_int_equal(put(101), -ENOSPC);
-	spsc_publish(&ring.p);
 	for (int i = 2; i <= (int)ENTRIES; i++)
 		assert_int_equal(get(), i);
 	assert_int_equal(get(), 100);
@@ -166,21 +172,18 @@ static void test_slot_is_copied_once(void **state)
 
 	(void)state;
 	put(5);
-	spsc_publish(&ring.p);
-	assert_int_equal(spsc_consume(&ring.c, slot, ENTRIES), 0);
+	assert_true(spsc_consume(&ring.c, slot));
 	memset(ring.slots, 0xff, sizeof(ring.slots)); /* too late to matter */
-	assert_int_equal(slot[0], 5);
+	assert_int_equal(slot[0] >> 32, 5);
 }
 
-static void test_own_indices_are_not_read_back(void **state)
+static void test_own_words_are_not_read_back(void **state)
 {
 	(void)state;
 	put(1);
-	spsc_publish(&ring.p);
-	ring.prod = 12345; /* the peer writes where only we do */
+	*seq_at(&ring, 1) = 12345; /* the peer writes where only we do */
 	put(2);
-	spsc_publish(&ring.p);
-	assert_int_equal(ring.prod, 2);
+	assert_int_equal(*seq_at(&ring, 1), 2);
 	assert_int_equal(get(), 1);
 	ring.cons = 54321;
 	assert_int_equal(get(), 2);
@@ -192,16 +195,14 @@ static void producer_is_dead(void)
 	assert_int_equal(spsc_room(&ring.p), 0);
 	assert_int_equal(ring.p.dead, -EPROTO);
 	assert_int_equal(put(1), -EPROTO);
-	ring.cons = ring.p.published; /* mending it comes too late */
+	ring.cons = ring.p.prod; /* mending it comes too late */
 	assert_int_equal(put(1), -EPROTO);
 }
 
-static void test_consumer_took_what_was_never_published(void **state)
+static void test_consumer_took_what_was_never_produced(void **state)
 {
 	(void)state;
 	put(1);
-	spsc_publish(&ring.p);
-	put(2);
 	ring.cons = 2;
 	producer_is_dead();
 }
@@ -209,70 +210,44 @@ static void test_consumer_took_what_was_never_published(void **state)
 static void test_consumer_went_back(void **state)
 {
 	(void)state;
-	for (uint64_t i = 0; i < ENTRIES; i++)
+	for (uint32_t i = 0; i < ENTRIES; i++)
 		put(i + 1);
-	spsc_publish(&ring.p);
 	ring.cons = UINT32_MAX;
 	producer_is_dead();
 }
 
-static void consumer_is_dead(void)
+/* A slot that shows any number but the next one is not there. */
+static void test_other_numbers(void **state)
 {
-	uint64_t slot[SLOT / 8];
-
-	assert_int_equal(spsc_consume(&ring.c, slot, ENTRIES), -EPROTO);
-	assert_true(spsc_pending(&ring.c)); /* so that nobody waits for it */
-	assert_false(spsc_sleep(&ring.c));
-	ring.prod = ring.c.cons;
-	assert_int_equal(spsc_consume(&ring.c, slot, ENTRIES), -EPROTO);
-}
-
-static void test_producer_ran_beyond_the_ring(void **state)
-{
-	(void)state;
-	ring.prod = ENTRIES + 1;
-	consumer_is_dead();
-}
-
-static void test_producer_went_back(void **state)
-{
-	(void)state;
-	ring_init(&ring, 10);
-	ring.prod = 9;
-	consumer_is_dead();
-}
-
-static void test_more_than_the_limit(void **state)
-{
-	uint64_t slot[SLOT / 8];
+	static const uint32_t numbers[] = { 0, 2, ENTRIES + 1, UINT32_MAX, 0x80000001 };
 
 	(void)state;
-	ring.prod = 3;
-	assert_int_equal(spsc_consume(&ring.c, slot, 2), -EPROTO);
-	consumer_is_dead();
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		*seq_at(&ring, 0) = numbers[i];
+		assert_false(spsc_pending(&ring.c));
+		assert_int_equal(get(), -EAGAIN);
+		assert_true(spsc_sleep(&ring.c));
+	}
 }
 
-static void test_limit_zero(void **state)
+/* One lap later the place still shows the number of the lap before. */
+static void test_number_of_the_lap_before(void **state)
 {
-	uint64_t slot[SLOT / 8];
-
 	(void)state;
-	assert_int_equal(spsc_consume(&ring.c, slot, 0), -EAGAIN);
-	ring.prod = 1;
-	assert_int_equal(spsc_consume(&ring.c, slot, 0), -EPROTO);
-}
-
-static bool publish_one(void)
-{
-	put(1);
-	return spsc_publish(&ring.p);
+	for (uint32_t i = 0; i < ENTRIES; i++) {
+		put(i + 1);
+		assert_int_equal(get(), i + 1);
+	}
+	assert_int_equal(*seq_at(&ring, 0), 1);
+	assert_int_equal(get(), -EAGAIN);
+	assert_false(spsc_pending(&ring.c));
 }
 
 static void test_no_signal_for_one_that_polls(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 20; i++) {
-		assert_false(publish_one());
+		assert_int_equal(put(1), 0);
 		assert_int_equal(get(), 1);
 	}
 }
@@ -281,42 +256,30 @@ static void test_signal_for_one_that_sleeps(void **state)
 {
 	(void)state;
 	assert_true(spsc_sleep(&ring.c));
-	assert_true(publish_one());
-	assert_false(publish_one()); /* once is enough */
+	assert_int_equal(put(1), 1);
+	assert_int_equal(put(1), 0); /* once is enough */
 	get();
 	get();
-	assert_false(publish_one());
+	assert_int_equal(put(1), 0);
 	get();
 	assert_true(spsc_sleep(&ring.c));
-	assert_true(publish_one());
-}
-
-static void test_one_signal_for_a_batch(void **state)
-{
-	(void)state;
-	assert_true(spsc_sleep(&ring.c));
-	put(1);
-	put(2);
-	put(3);
-	assert_true(spsc_publish(&ring.p));
-	assert_false(spsc_publish(&ring.p)); /* nothing new */
+	assert_int_equal(put(1), 1);
 }
 
 static void test_no_sleep_over_something(void **state)
 {
 	(void)state;
-	publish_one();
+	put(1);
 	assert_false(spsc_sleep(&ring.c));
 	assert_int_equal(get(), 1);
 	assert_true(spsc_sleep(&ring.c));
 }
 
-static void test_no_sleep_over_a_batch_half_taken(void **state)
+static void test_no_sleep_over_the_second(void **state)
 {
 	(void)state;
 	put(1);
 	put(2);
-	spsc_publish(&ring.p);
 	assert_int_equal(get(), 1);
 	assert_false(spsc_sleep(&ring.c));
 }
@@ -326,10 +289,10 @@ static void test_signal_over_the_wrap(void **state)
 	(void)state;
 	ring_init(&ring, UINT32_MAX);
 	assert_true(spsc_sleep(&ring.c)); /* event is 0 now */
-	assert_true(publish_one());
+	assert_int_equal(put(1), 1);
 	get();
 	assert_true(spsc_sleep(&ring.c));
-	assert_true(publish_one());
+	assert_int_equal(put(1), 1);
 }
 
 static void test_wild_event_is_harmless(void **state)
@@ -337,7 +300,7 @@ static void test_wild_event_is_harmless(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < 2000; i++) {
 		ring.event = i * 2654435761u;
-		publish_one();
+		put(1);
 		assert_int_equal(get(), 1);
 	}
 	assert_int_equal(ring.p.dead, 0);
@@ -352,17 +315,15 @@ static void *produce_all(void *arg)
 	uint64_t one = 1;
 
 	(void)arg;
-	for (uint64_t i = 1; i <= ITEMS;) {
-		uint64_t slot[SLOT / 8];
+	for (uint32_t i = 1; i <= ITEMS;) {
+		int rc = put(i);
 
-		for (size_t j = 0; j < SLOT / 8; j++)
-			slot[j] = i + j;
-		if (spsc_produce(&ring.p, slot) < 0) {
+		if (rc < 0) {
 			sched_yield(); /* the consumer may need this CPU */
 			continue;
 		}
 		i++;
-		if (spsc_publish(&ring.p))
+		if (rc)
 			assert_int_equal(write(bell, &one, 8), 8);
 	}
 	return NULL;
@@ -400,24 +361,21 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_empty),
-		T(test_nothing_is_seen_before_publish),
+		T(test_comes_with_its_number),
 		T(test_order_over_many_rounds),
 		T(test_indices_wrap_at_32_bits),
 		T(test_wrapped_full_ring),
 		T(test_full),
 		T(test_slot_is_copied_once),
-		T(test_own_indices_are_not_read_back),
-		T(test_consumer_took_what_was_never_published),
+		T(test_own_words_are_not_read_back),
+		T(test_consumer_took_what_was_never_produced),
 		T(test_consumer_went_back),
-		T(test_producer_ran_beyond_the_ring),
-		T(test_producer_went_back),
-		T(test_more_than_the_limit),
-		T(test_limit_zero),
+		T(test_other_numbers),
+		T(test_number_of_the_lap_before),
 		T(test_no_signal_for_one_that_polls),
 		T(test_signal_for_one_that_sleeps),
-		T(test_one_signal_for_a_batch),
 		T(test_no_sleep_over_something),
-		T(test_no_sleep_over_a_batch_half_taken),
+		T(test_no_sleep_over_the_second),
 		T(test_signal_over_the_wrap),
 		T(test_wild_event_is_harmless),
 		T(test_two_threads_sleeping),

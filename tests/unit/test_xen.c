@@ -193,10 +193,10 @@ static void test_leftovers_of_the_device(void **state)
 static void test_other_version(void **state)
 {
 	(void)state;
-	host.version = "131073";
+	host.version = "196609";
 	begin();
-	refused(VGPU_EVERSION, "protocol 2.1");
-	assert_contains(vgpu_last_error(NULL), "1.1");
+	refused(VGPU_EVERSION, "protocol 3.1");
+	assert_contains(vgpu_last_error(NULL), "2.0");
 	end();
 }
 
@@ -206,10 +206,10 @@ static void test_garbage_of_the_device(void **state)
 	static const struct {
 		const char *node, *bad, *good;
 	} cases[] = {
-		{ "protocol-version", "", "65536" },
-		{ "protocol-version", "0", "65536" },
-		{ "protocol-version", "1.0", "65536" },
-		{ "protocol-version", NULL, "65536" },
+		{ "protocol-version", "", "131072" },
+		{ "protocol-version", "0", "131072" },
+		{ "protocol-version", "1.0", "131072" },
+		{ "protocol-version", NULL, "131072" },
 		{ "max-channels", "65", "4" },
 		{ "max-channels", "-1", "4" },
 		{ "max-channels", "4 ", "4" },

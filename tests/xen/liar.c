@@ -436,19 +436,12 @@ static uint32_t *index_word(struct liar *l, uint32_t offset)
 	return (uint32_t *)(void *)((uint8_t *)l->header + VGPU_PAGE_BYTES + offset);
 }
 
-static void late_index(struct liar *l)
-{
-	shm_store_release(index_word(l, VGPU_INDEX_REQ_PROD), 0x80000001u);
-	xenevtchn_notify(l->evtchn, l->port);
-}
-
+/* More answers wanted than the ring has places for, and none taken. */
 static void late_responses(struct liar *l)
 {
 	const struct timespec pause = { .tv_nsec = 20000000 };
 	struct vgpu_request *slots = (void *)((uint8_t *)l->header + 2 * VGPU_PAGE_BYTES);
 
-	/* More answers wanted than the ring has places for, and none taken. */
-	shm_store(index_word(l, VGPU_INDEX_RSP_CONS), 0x7fffffff);
 	for (uint32_t i = 0; i < 2 * RING_ENTRIES; i++) {
 		if (i == RING_ENTRIES)
 			for (int turn = 0;
@@ -457,9 +450,16 @@ static void late_responses(struct liar *l)
 			     turn++)
 				nanosleep(&pause, NULL);
 		slots[i % RING_ENTRIES] = (struct vgpu_request){ .cmd = 1, .id = i };
-		shm_store_release(index_word(l, VGPU_INDEX_REQ_PROD), i + 1);
+		shm_store_release(&slots[i % RING_ENTRIES].seq, i + 1);
 		xenevtchn_notify(l->evtchn, l->port);
 	}
+}
+
+/* The same, and the index of those taken is one that cannot be. */
+static void late_index(struct liar *l)
+{
+	shm_store(index_word(l, VGPU_INDEX_RSP_CONS), 0x7fffffff);
+	late_responses(l);
 }
 
 static void late_ring_ref(struct liar *l)
@@ -525,7 +525,7 @@ static const struct {
 	{ "version", lie_version, NULL },
 	{ "geometry", lie_geometry, NULL },
 	{ "index-garbage", NULL, late_index },
-	{ "response-garbage", NULL, late_responses },
+	{ "responses-not-taken", NULL, late_responses },
 	{ "ring-ref-changed", NULL, late_ring_ref },
 	{ "port-changed", NULL, late_event_channel },
 	{ "node-deleted", NULL, late_delete },
