@@ -288,7 +288,7 @@ int vgpu_call(struct vgpu *vgpu, uint32_t cmd, const void *args, size_t args_len
 	      size_t *data_len, uint8_t reply[48])
 {
 	size_t n = data && data_len ? *data_len : 0;
-	struct vgpu_request req = { .cmd = cmd };
+	struct vgpu_request req = { .cmd = (uint16_t)cmd };
 	struct window_block *block = NULL;
 	struct answer answer;
 	struct call c;
@@ -297,7 +297,9 @@ int vgpu_call(struct vgpu *vgpu, uint32_t cmd, const void *args, size_t args_len
 	if (rc)
 		return rc;
 	rc = c.vgpu->dead;
-	if (rc == 0 && (args_len > sizeof(req.args) || (args_len && !args)))
+	if (rc == 0 && cmd > UINT16_MAX) /* a request has no room for it */
+		rc = because(&c.why, VGPU_ENOCMD, "call: there is no command %u", cmd);
+	else if (rc == 0 && (args_len > sizeof(req.args) || (args_len && !args)))
 		rc = because(&c.why, VGPU_EINVAL, "call: %zu bytes of arguments, at most %zu go",
 			     args_len, sizeof(req.args));
 	else if (rc == 0 && (n > vgpu->channel.window_bytes || n > UINT32_MAX))

@@ -26,7 +26,9 @@ static int window_of(struct vgpu *g, uint64_t *bytes)
 
 static void unknown_commands(void)
 {
-	static const uint32_t commands[] = { 0, 5, 6, 99, 0x80000000u, 0xffffffffu };
+	static const uint32_t commands[] = {
+		0, 5, 6, 99, 0xffff, 0x10001, 0x80000000u, 0xffffffffu
+	};
 	auto_close g = NULL;
 
 	EXPECT(0, test_open(&g));
