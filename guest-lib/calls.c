@@ -298,7 +298,7 @@ int vgpu_call(struct vgpu *vgpu, uint32_t cmd, const void *args, size_t args_len
 		return rc;
 	rc = c.vgpu->dead;
 	if (rc == 0 && cmd > UINT16_MAX) /* a request has no room for it */
-		rc = because(&c.why, VGPU_ENOCMD, "call: there is no command %u", cmd);
+		rc = VGPU_ENOCMD;
 	else if (rc == 0 && (args_len > sizeof(req.args) || (args_len && !args)))
 		rc = because(&c.why, VGPU_EINVAL, "call: %zu bytes of arguments, at most %zu go",
 			     args_len, sizeof(req.args));
