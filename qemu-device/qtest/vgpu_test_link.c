@@ -221,7 +221,8 @@ static void test_bad_welcome(void)
         { offsetof(struct vgpu_frame, type), VGPU_MSG_OPENED },
         { offsetof(struct vgpu_msg_welcome, magic), 0 },
         { offsetof(struct vgpu_msg_welcome, magic) + 4, 0 },
-        { offsetof(struct vgpu_msg_welcome, version), 0x00020000 },
+        { offsetof(struct vgpu_msg_welcome, version),
+          VGPU_PROTOCOL_VERSION + 0x10000 },
         { offsetof(struct vgpu_msg_welcome, version), 0 },
         { offsetof(struct vgpu_msg_welcome, release), 'x', 32 },
     };

@@ -151,7 +151,7 @@ static void test_info(void)
     Vm *vm = start_connected();
     struct vgpu_msg_pong pong = {
         .frame = { VGPU_MSG_PONG, sizeof(pong) },
-        .version = 0x00010007, .max_channels = 5, .release = "9.8.7",
+        .version = VGPU_PROTOCOL_VERSION + 7, .max_channels = 5, .release = "9.8.7",
     };
     struct vgpu_mbox_info info;
     Frame frame;
@@ -166,7 +166,7 @@ static void test_info(void)
     g_assert_cmpint(mbox_wait(vm), ==, 0);
     reg_write(vm, VGPU_REG_DATA_OFFSET, 0x800);
     mbox_result(vm, &info, sizeof(info));
-    g_assert_cmphex(info.protocol_version, ==, 0x00010007);
+    g_assert_cmphex(info.protocol_version, ==, VGPU_PROTOCOL_VERSION + 7);
     g_assert_cmpuint(info.max_channels, ==, 5);
     g_assert_cmpstr(info.version, ==, "9.8.7");
     vm_stop(vm);

@@ -16,6 +16,9 @@
 #include <unistd.h>
 
 #include "compare.h"
+#include "proc.h"
+
+#define TURNS COMPARE_TURNS
 
 bool compare_wants(const struct setup *s, const char *name)
 {
@@ -43,7 +46,8 @@ void compare_start_peer(struct setup *s, struct peer *p, int which, const char *
 
 /*
  * Native code has the processors that the mediator's worker has: those of a VM differ in how fast
- * the driver runs on them. The two are never at work at the same time.
+ * the driver runs on them, and by turns (COMPARE_TURNS). So the threads that call the driver have
+ * one and the same, see share_cpu(). The two are never at work at the same time.
  */
 static void start_pinned(struct setup *s, int which)
 {
@@ -51,6 +55,34 @@ static void start_pinned(struct setup *s, int which)
 
 	compare_start_peer(s, &s->peers[which], which, NULL,
 			   native ? &s->mediator_cpus : &s->client_cpus);
+}
+
+/* The main threads of native code and of the workers: on the first of the mediator's processors. */
+static void share_cpu(const struct setup *s)
+{
+	struct proc_cpu workers[PROC_CHILDREN];
+	const size_t n = proc_children(bench_mediator_pid(), workers);
+	cpu_set_t cpu;
+	int first = 0;
+
+	if (!s->gpu)
+		return;
+	while (!CPU_ISSET(first, &s->mediator_cpus))
+		first++;
+	CPU_ZERO(&cpu);
+	CPU_SET(first, &cpu);
+	for (size_t i = 0; i < n; i++)
+		sched_setaffinity(workers[i].pid, sizeof(cpu), &cpu);
+	sched_setaffinity(s->peers[OTHER].pid, sizeof(cpu), &cpu);
+}
+
+/* The mediator warms a worker for the one that was taken, which takes a GPU context. */
+#define SETTLE_US 800000
+
+static void settle(const struct setup *s)
+{
+	usleep(SETTLE_US);
+	share_cpu(s);
 }
 
 /* What it answers, split over the rows. */
@@ -69,21 +101,26 @@ static int ask_one(struct setup *s, int which, struct row *const *rows, size_t n
 	return 0;
 }
 
+/* Longer than a worker polls after its last request, on the processor that is the other's next. */
+#define PAUSE_US 15000
+
 void compare_pair(struct setup *s, struct row *const *rows, size_t n, size_t room,
-		  const char *command)
+		  unsigned int turns, const char *command)
 {
 	struct samples answer;
-	int which;
+	unsigned int which;
 
 	samples_init(&answer, room * n);
-	for (int turn = 0; turn < 2 && !rows[0]->failed; turn++) {
+	for (unsigned int turn = 0; turn < 2 * turns && !rows[0]->failed; turn++) {
 		which = (s->sitting + turn) % 2;
+		usleep(PAUSE_US);
 		if (ask_one(s, which, rows, n, &answer, command) == 0)
 			continue;
 		for (size_t i = 0; i < n; i++)
 			rows[i]->failed = true;
 		peer_kill(&s->peers[which]);
 		start_pinned(s, which);
+		settle(s);
 	}
 	samples_free(&answer);
 }
@@ -93,7 +130,8 @@ struct plan {
 	const char *command;
 	enum wanted wanted;
 	double limit;
-	size_t samples; /* of a sitting */
+	size_t samples; /* of a turn */
+	unsigned int turns;
 };
 
 static void run_plans(struct setup *s, const struct plan *plans, size_t n)
@@ -104,15 +142,13 @@ static void run_plans(struct setup *s, const struct plan *plans, size_t n)
 		if (!compare_wants(s, plans[i].name))
 			continue;
 		row = report_row(&s->report, "us", plans[i].wanted, plans[i].limit,
-				 plans[i].samples * COMPARE_SITTINGS, "%s", plans[i].name);
-		compare_pair(s, &row, 1, plans[i].samples, plans[i].command);
+				 plans[i].samples * plans[i].turns * COMPARE_SITTINGS, "%s",
+				 plans[i].name);
+		compare_pair(s, &row, 1, plans[i].samples, plans[i].turns, plans[i].command);
 	}
 }
 
 /* ---- the two comparisons ---- */
-
-/* The mediator warms a worker for the one that was taken, which takes a GPU context. */
-#define SETTLE_US 800000
 
 static void sit_down(struct setup *s)
 {
@@ -121,7 +157,7 @@ static void sit_down(struct setup *s)
 	if (peer_ask(&s->peers[VGPU], "name") < 0 ||
 	    peer_answer_text(&s->peers[VGPU], s->report.device, sizeof(s->report.device)) < 0)
 		bench_die("%s does not work", s->vgpu);
-	usleep(SETTLE_US);
+	settle(s);
 }
 
 static void stand_up(struct setup *s)
@@ -151,17 +187,20 @@ static void compare_pairs(struct setup *s, const struct plan *plans, size_t n, s
 static void compare_gpu(struct setup *s)
 {
 	static const struct plan plans[] = {
-		{ "round trip of nothing", "round_trip 1000", WANT_NOTHING, 0, 1000 },
-		{ "launch, as its caller feels it", "launch 100", WANT_AT_MOST, 0.3, 1600 },
-		{ "launch, sustained", "rate 5000 5", WANT_SPEED, 0.97, 5 },
-		{ "launch + synchronize", "launch_sync 1000 0", WANT_PLUS, 0.5, 1000 },
-		{ "the same after 1 ms of rest", "launch_sync 100 1000", WANT_NOTHING, 0, 100 },
-		{ "allocate + free 1 MiB", "alloc 1048576 200", WANT_AT_MOST, 5, 200 },
-		{ "memory info", "memory_info 200", WANT_PLUS, 0.5, 200 },
-		{ "stream query", "query 1000", WANT_PLUS, 0.5, 1000 },
-		{ "graph of 100 kernels", "graph 100 100", WANT_SPEED, 0.98, 100 },
-		{ "64 KiB in, 20 launches, 64 KiB out", "dense 100", WANT_SPEED, 0.97, 100 },
-		{ "matrix product, 8192 x 8192", "matmul 8192 1", WANT_SPEED, 0.99, 1 },
+		{ "round trip of nothing", "round_trip 1000", WANT_NOTHING, 0, 1000, TURNS },
+		{ "launch, as its caller feels it", "launch 20", WANT_AT_MOST, 0.3, 320, TURNS },
+		{ "launch, sustained", "rate 5000 1", WANT_SPEED, 0.97, 1, TURNS },
+		{ "launch + synchronize", "launch_sync 200 0", WANT_PLUS, 0.5, 200, TURNS },
+		{ "the same after 1 ms of rest", "launch_sync 20 1000", WANT_NOTHING, 0, 20,
+		  TURNS },
+		{ "the same after 20 ms of rest", "launch_sync 4 20000", WANT_NOTHING, 0, 4,
+		  TURNS },
+		{ "allocate + free 1 MiB", "alloc 1048576 40", WANT_AT_MOST, 5, 40, TURNS },
+		{ "memory info", "memory_info 100", WANT_PLUS, 0.5, 100, TURNS },
+		{ "stream query", "query 200", WANT_PLUS, 0.5, 200, TURNS },
+		{ "graph of 100 kernels", "graph 100 20", WANT_SPEED, 0.98, 20, TURNS },
+		{ "64 KiB in, 20 launches, 64 KiB out", "dense 20", WANT_SPEED, 0.97, 20, TURNS },
+		{ "matrix product, 8192 x 8192", "matmul 8192 1", WANT_SPEED, 0.99, 1, 1 },
 	};
 
 	s->report.title = "The mediator beside native CUDA, transport unix";
@@ -180,10 +219,10 @@ static void compare_gpu(struct setup *s)
 static void compare_cpu(struct setup *s)
 {
 	static const struct plan plans[] = {
-		{ "round trip of nothing", "round_trip 10000", WANT_NOTHING, 0, 10000 },
-		{ "launch, as its caller feels it", "launch 500", WANT_NOTHING, 0, 8000 },
-		{ "launch, sustained", "rate 20000 5", WANT_NOTHING, 0, 5 },
-		{ "launch + synchronize", "launch_sync 5000 0", WANT_NOTHING, 0, 5000 },
+		{ "round trip of nothing", "round_trip 2000", WANT_NOTHING, 0, 2000, TURNS },
+		{ "launch, as its caller feels it", "launch 100", WANT_NOTHING, 0, 1600, TURNS },
+		{ "launch, sustained", "rate 20000 1", WANT_NOTHING, 0, 1, TURNS },
+		{ "launch + synchronize", "launch_sync 1000 0", WANT_NOTHING, 0, 1000, TURNS },
 	};
 
 	s->report.title = "The mediator with backend cpu beside bare shared memory";

@@ -38,14 +38,20 @@ void compare_start_peer(struct setup *s, struct peer *p, int which, const char *
 			const cpu_set_t *cpus);
 
 /*
- * Both do it in turn, in this sitting. What is answered, @room samples a row, is added to rows[0],
- * or split over several. After a failure there is a new process.
+ * Both do it in turn, @turns times in this sitting. What is answered, @room samples a row and turn,
+ * is added to rows[0], or split over several. After a failure there is a new process.
  */
 void compare_pair(struct setup *s, struct row *const *rows, size_t n, size_t room,
-		  const char *command);
+		  unsigned int turns, const char *command);
 
 /* How often all of it is measured, each time by new processes. */
-#define COMPARE_SITTINGS 9
+#define COMPARE_SITTINGS 7
+
+/*
+ * Turns of a sitting. A VM's processor is slower by a quarter for some 100 ms whenever its
+ * neighbour of the same core is at work: both sides are to meet that equally often.
+ */
+#define COMPARE_TURNS 5
 
 /* ---- compare_copies.c ---- */
 

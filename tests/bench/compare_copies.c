@@ -10,7 +10,8 @@ struct copies {
 	const char *memory, *command;
 	const char *tail; /* of the command */
 	size_t bytes;
-	size_t count; /* in a sitting */
+	size_t count; /* in a turn */
+	unsigned int turns;
 	enum wanted wanted;
 	double limit;
 };
@@ -37,17 +38,23 @@ static void run_copies(struct setup *s, const struct copies *c)
 		return;
 	for (int i = 0; i < 2; i++) {
 		rows[i] = report_row(&s->report, small ? "us" : "GB/s", c->wanted, c->limit,
-				     c->count * COMPARE_SITTINGS, "%s %s, %s", size, ways[i],
-				     c->memory);
+				     c->count * c->turns * COMPARE_SITTINGS, "%s %s, %s", size,
+				     ways[i], c->memory);
 		rows[i]->bytes = small ? 0 : (double)c->bytes;
 	}
 	snprintf(command, sizeof(command), "%s %zu %zu%s", c->command, c->bytes, c->count, c->tail);
-	compare_pair(s, rows, 2, c->count, command);
+	compare_pair(s, rows, 2, c->count, c->turns, command);
 }
 
-static size_t copies_in_a_sitting(size_t bytes)
+static size_t copies_in_a_turn(size_t bytes)
 {
-	return bytes >= 64 * MIB ? 3 : bytes >= 16 * MIB ? 8 : bytes >= MIB ? 30 : 100;
+	return bytes >= 64 * MIB ? 3 : bytes >= 16 * MIB ? 2 : bytes >= MIB ? 6 : 20;
+}
+
+/* The largest take so long that one turn meets it all. */
+static unsigned int turns(size_t bytes)
+{
+	return bytes >= 64 * MIB ? 1 : COMPARE_TURNS;
 }
 
 /* What is wanted at a size, 0 if nothing. */
@@ -65,7 +72,8 @@ static double ordinary_limit(size_t bytes)
 static void sweep(struct setup *s, struct copies c, size_t largest, double (*limit)(size_t bytes))
 {
 	for (c.bytes = 4096; c.bytes <= largest; c.bytes *= 4) {
-		c.count = copies_in_a_sitting(c.bytes);
+		c.count = copies_in_a_turn(c.bytes);
+		c.turns = turns(c.bytes);
 		c.limit = s->gpu ? limit(c.bytes) : 0;
 		c.wanted = c.limit > 0 ? WANT_SPEED : WANT_NOTHING;
 		run_copies(s, &c);
@@ -92,7 +100,8 @@ void compare_four_bytes(struct setup *s)
 		.command = "copy_ordinary",
 		.tail = " 0",
 		.bytes = 4,
-		.count = 1000,
+		.count = 200,
+		.turns = COMPARE_TURNS,
 		.wanted = s->gpu ? WANT_PLUS : WANT_NOTHING,
 		.limit = 0.5,
 	};

@@ -32,7 +32,7 @@ void report_add(struct side *side, struct samples *s)
 {
 	samples_sort(s);
 	side->medians += samples_at(s, 0.5);
-	side->processes++;
+	side->turns++;
 	for (size_t i = 0; i < s->n; i++)
 		samples_add(&side->all, s->us[i]);
 }
@@ -44,7 +44,7 @@ void report_add_one(struct side *side, double us)
 
 static double value_of(const struct side *side)
 {
-	return side->processes ? side->medians / (double)side->processes : 0;
+	return side->turns ? side->medians / (double)side->turns : 0;
 }
 
 /* As it is shown: microseconds as they are, or GB/s. */
@@ -108,7 +108,7 @@ static void say_relation(const struct row *row, char *text, size_t len)
 {
 	const double native = value_of(&row->native), vgpu = value_of(&row->vgpu);
 
-	if (!row->native.processes || !row->vgpu.processes)
+	if (!row->native.turns || !row->vgpu.turns)
 		snprintf(text, len, "-");
 	else if (row->wanted == WANT_PLUS || row->wanted == WANT_AT_MOST)
 		snprintf(text, len, "%+.2f", vgpu - native);
@@ -159,10 +159,10 @@ unsigned int report_print(struct report *r)
 static void write_side(FILE *f, const struct row *row, const char *name, const struct side *side)
 {
 	fprintf(f,
-		"\"%s\": { \"n\": %zu, \"processes\": %zu, \"value\": %.4f, \"p50\": %.4f, "
+		"\"%s\": { \"n\": %zu, \"turns\": %zu, \"value\": %.4f, \"p50\": %.4f, "
 		"\"p99\": %.4f, \"quantiles\": [",
-		name, side->all.n, side->processes, shown_value(row, side),
-		shown_at(row, side, 0.5), shown_at(row, side, 0.99));
+		name, side->all.n, side->turns, shown_value(row, side), shown_at(row, side, 0.5),
+		shown_at(row, side, 0.99));
 	for (int i = 0; i <= QUANTILES && side->all.n > QUANTILES; i++)
 		fprintf(f, "%s%.4f", i ? ", " : "", shown_at(row, side, (double)i / QUANTILES));
 	fprintf(f, "] }");

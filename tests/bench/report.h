@@ -17,14 +17,14 @@ enum wanted {
 };
 
 /*
- * What one of the two took. How fast a process is at small things is settled when it starts: two of
- * the same differ by a quarter, whichever side they are on (docs/benchmarks.md). So the value
- * is the mean of the medians of several processes.
+ * What one of the two took. The value is the mean of the medians of many short turns: for a while
+ * all that a processor does takes a quarter longer, whichever side is on it (docs/benchmarks.md),
+ * and the median of all would be that of the while that lasted longest.
  */
 struct side {
 	struct samples all;
 	double medians; /* their sum */
-	size_t processes;
+	size_t turns;
 };
 
 struct row {
@@ -50,7 +50,7 @@ struct report {
 __attribute__((format(printf, 6, 7))) struct row *report_row(struct report *r, const char *unit,
 							     enum wanted wanted, double limit,
 							     size_t room, const char *name, ...);
-/* What one process took, some or all of it; sorts it. */
+/* What one turn took; sorts it. */
 void report_add(struct side *side, struct samples *s);
 void report_add_one(struct side *side, double us);
 

@@ -52,6 +52,19 @@ void *work_alloc(size_t bytes)
 	return p;
 }
 
+/* Long enough for a processor's clock to rise. */
+#define SETTLE_US 200
+
+void work_settle(void)
+{
+	const uint64_t start_ns = bench_now_ns();
+
+	gpu_synchronize();
+	do
+		gpu_wake();
+	while (work_us_since(start_ns) < SETTLE_US);
+}
+
 void work_count_init(struct work_count *c)
 {
 	work_fill_random(&c->expected, sizeof(c->expected));
@@ -185,15 +198,13 @@ struct copying {
 	bool synchronize;
 };
 
-/* Before each part that is timed, whoever serves us is awake again. */
 static void copy_once(const struct copying *c, struct samples to_and_from[2])
 {
 	uint64_t start_ns;
 
 	work_fill_random(c->pattern, c->bytes);
 	memcpy(c->memory, c->pattern, c->bytes);
-	gpu_synchronize();
-	gpu_wake();
+	work_settle();
 	start_ns = bench_now_ns();
 	gpu_write(c->device, c->memory, c->bytes);
 	if (c->synchronize)
@@ -201,8 +212,7 @@ static void copy_once(const struct copying *c, struct samples to_and_from[2])
 	samples_add(&to_and_from[0], work_us_since(start_ns));
 
 	memset(c->memory, POISON, c->bytes);
-	gpu_synchronize();
-	gpu_wake();
+	work_settle();
 	start_ns = bench_now_ns();
 	gpu_read(c->memory, c->device, c->bytes);
 	if (c->synchronize)

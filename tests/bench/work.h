@@ -51,6 +51,12 @@ void work_count_init(struct work_count *c);
 void work_count_check(struct work_count *c, uint64_t launches);
 void work_count_dispose(struct work_count *c);
 
+/*
+ * Comes before each part that is timed and follows the making of its data: whoever serves us is
+ * awake then, and neither its processor nor ours has just slept.
+ */
+void work_settle(void);
+
 static inline double work_us_since(uint64_t start_ns)
 {
 	return (double)(bench_now_ns() - start_ns) / 1e3;

@@ -221,8 +221,7 @@ static double dense_once(struct dense *d)
 
 	fill_whole(d->in, d->n_host);
 	memset(d->out, 0xff, d->n_host * sizeof(float));
-	gpu_synchronize();
-	gpu_wake();
+	work_settle();
 	start_ns = bench_now_ns();
 	gpu_write(d->params.y, d->in, d->n_host * sizeof(float));
 	for (unsigned int i = 0; i < d->launches; i++)
