@@ -15,7 +15,7 @@
 #include "../protocol/vgpu_channel.h"
 
 /*
- * Of both rings. Once around, each side looks at the other's index, which costs a cache miss
+ * Of both rings. Once around, each side looks at how far the other one is, which costs a cache miss
  * each: few enough entries make that part of the 99th percentile.
  */
 #define CHANNEL_ENTRIES 256u
@@ -44,8 +44,8 @@ struct channel {
 };
 
 /*
- * Lay a channel out in @bytes of shared memory at @base: clears the index page and
- * writes the header. @bytes: whole pages, at least CHANNEL_BYTES_MIN.
+ * Lay a channel out in @bytes of shared memory at @base: clears index page and rings
+ * and writes the header. @bytes: whole pages, at least CHANNEL_BYTES_MIN.
  */
 void channel_format(struct channel *ch, void *base, uint64_t bytes);
 
