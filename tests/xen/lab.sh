@@ -156,7 +156,7 @@ END
 # The end of everything that can say why, as diagnostic lines.
 guest_diag() {
 	local name=$1
-	VM_RUN_TIMEOUT=20 dom0 "cd /var/log/xen; xl list 2>&1
+	VM_RUN_TIMEOUT=20 dom0 "cd /var/log/xen; xl list 2>&1; xl vcpu-list; sleep 2; xl vcpu-list
 		for f in create-$name.log relay-$name.log xl-$name.log qemu-dm-$name.log console/guest-$name.log; do
 			[ ! -s \$f ] || { echo \"the end of \$f:\"; grep -v @vgpu@ \$f | tail -n 20 | cut -c 1-200; }
 		done"
