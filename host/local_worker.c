@@ -289,6 +289,15 @@ static int wait_for_response(struct local_channel *c, const struct local_worker 
 	return 0;
 }
 
+int local_channel_send(struct local_channel *c, const struct vgpu_request *req)
+{
+	const int rc = spsc_produce(&c->req, req);
+
+	if (rc > 0)
+		eventfd_write(c->to_host, 1);
+	return rc;
+}
+
 int local_channel_call(struct local_channel *c, const struct local_worker *lw,
 		       struct vgpu_request *req, struct vgpu_response *rsp, int timeout_ms)
 {
@@ -296,11 +305,9 @@ int local_channel_call(struct local_channel *c, const struct local_worker *lw,
 	int rc;
 
 	req->id = ++c->next_id;
-	rc = spsc_produce(&c->req, req);
+	rc = local_channel_send(c, req);
 	if (rc < 0)
 		return rc;
-	if (rc)
-		eventfd_write(c->to_host, 1);
 	while (!spsc_consume(&c->rsp, rsp)) {
 		if (!spsc_sleep(&c->rsp))
 			continue;

@@ -66,6 +66,12 @@ int local_worker_assign(struct local_worker *lw, const struct local_channel *c,
 			struct worker_assign *assign, char *why, size_t why_len);
 
 /*
+ * Put one request on the ring, and wake the worker if it sleeps. Returns 1 if it did, 0; or what
+ * spsc_produce() says of a ring that is full or broken.
+ */
+int local_channel_send(struct local_channel *c, const struct vgpu_request *req);
+
+/*
  * One request and its response. Fills in the id. Returns 0, whatever the response's status;
  * -ETIMEDOUT; -ENOTCONN, the worker is gone; -EPROTO.
  */

@@ -27,15 +27,22 @@ bool compare_wants(const struct setup *s, const char *name)
 
 /* ---- two processes in turn ---- */
 
-void compare_start_peer(struct setup *s, struct peer *p, int which, const char *where,
-			const cpu_set_t *cpus)
+/* Where the threads run that call the driver, see share_cpu(). */
+static int driver_cpu(const struct setup *s)
 {
-	char cpu[16];
 	int first = 0;
 
 	while (!CPU_ISSET(first, &s->mediator_cpus))
 		first++;
-	snprintf(cpu, sizeof(cpu), "%d", first);
+	return first;
+}
+
+void compare_start_peer(struct setup *s, struct peer *p, int which, const char *where,
+			const cpu_set_t *cpus)
+{
+	char cpu[16];
+
+	snprintf(cpu, sizeof(cpu), "%d", driver_cpu(s));
 	if (!where)
 		where = which == VGPU ? s->device : cpu;
 	peer_start(p, which == VGPU ? "vgpu" : s->report.native_name,
@@ -61,16 +68,14 @@ static void start_pinned(struct setup *s, int which)
 static void share_cpu(const struct setup *s)
 {
 	struct proc_cpu workers[PROC_CHILDREN];
-	const size_t n = proc_children(bench_mediator_pid(), workers);
 	cpu_set_t cpu;
-	int first = 0;
+	size_t n;
 
 	if (!s->gpu)
 		return;
-	while (!CPU_ISSET(first, &s->mediator_cpus))
-		first++;
 	CPU_ZERO(&cpu);
-	CPU_SET(first, &cpu);
+	CPU_SET(driver_cpu(s), &cpu);
+	n = proc_children(bench_mediator_pid(), workers);
 	for (size_t i = 0; i < n; i++)
 		sched_setaffinity(workers[i].pid, sizeof(cpu), &cpu);
 	sched_setaffinity(s->peers[OTHER].pid, sizeof(cpu), &cpu);

@@ -61,6 +61,12 @@ static void drive_producer(struct spsc_producer *p, struct hostile *h, struct in
 	}
 }
 
+/* The number in the place of the slot behind @index others. */
+static uint32_t *number_at(const struct spsc_consumer *c, uint32_t index)
+{
+	return (uint32_t *)((uint8_t *)c->at.slots + index % c->at.entries * SLOT_BYTES);
+}
+
 static void drive_consumer(struct spsc_consumer *c, struct hostile *h, struct input *in)
 {
 	uint8_t slot[SLOT_BYTES];
@@ -72,10 +78,8 @@ static void drive_consumer(struct spsc_consumer *c, struct hostile *h, struct in
 
 		before = c->cons;
 		/* of the next slot, or of one behind it */
-		seq = (uint32_t *)((uint8_t *)c->at.slots +
-				   (before + (op >> 7)) % c->at.entries * SLOT_BYTES);
-		next = *(uint32_t *)((uint8_t *)c->at.slots +
-				     before % c->at.entries * SLOT_BYTES) == before + 1;
+		seq = number_at(c, before + (op >> 7));
+		next = *number_at(c, before) == before + 1;
 		switch (op % 5) {
 		case 0:
 			*seq = before + (op >> 4 & 7);

@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../../common/rings.h"
 #include "../../common/shm.h"
-#include "../../common/spsc.h"
 #include "../../guest-lib/device.h"
 #include "../../guest-lib/regs.h"
 #include "../../protocol/vgpu_channel.h"
@@ -57,11 +57,6 @@ void fake_device_end_channel(uint32_t k, int32_t state)
 	pthread_mutex_unlock(&fake.lock);
 }
 
-static uint32_t *index_word(uint8_t *at, uint32_t offset)
-{
-	return (uint32_t *)(at + VGPU_PAGE_BYTES + offset);
-}
-
 /* Answers every request until the channel is no longer open. */
 static void *work(void *opaque)
 {
@@ -74,21 +69,9 @@ static void *work(void *opaque)
 
 	shm_copy_in(&h, at, sizeof(h));
 	must(h.magic == VGPU_CHANNEL_MAGIC && h.total_bytes == FAKE_SLICE_BYTES, "header");
-	shape = (struct spsc_shape){
-		index_word(at, VGPU_INDEX_REQ_CONS),
-		index_word(at, VGPU_INDEX_REQ_EVENT),
-		at + h.req_offset,
-		sizeof(struct vgpu_request),
-		h.req_entries,
-	};
+	shape = rings_requests(at + h.index_offset, at + h.req_offset, h.req_entries);
 	spsc_consumer_init(&req, &shape);
-	shape = (struct spsc_shape){
-		index_word(at, VGPU_INDEX_RSP_CONS),
-		index_word(at, VGPU_INDEX_RSP_EVENT),
-		at + h.rsp_offset,
-		sizeof(struct vgpu_response),
-		h.rsp_entries,
-	};
+	shape = rings_responses(at + h.index_offset, at + h.rsp_offset, h.rsp_entries);
 	spsc_producer_init(&rsp, &shape);
 	while (fake_get(state[k]) == VGPU_CHANNEL_OPEN) {
 		struct vgpu_request q;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../../common/memfd.h"
+#include "../../common/rings.h"
 #include "../../common/shm.h"
 #include "../../protocol/vgpu_errors.h"
 #include "../../protocol/vgpu_version.h"
@@ -379,6 +380,7 @@ static int serve_ring(struct fake_host *h)
 static void map_channel(struct fake_host *h, int memory)
 {
 	struct spsc_shape shape;
+	uint8_t *index;
 
 	must(memfd_check(memory, 0, h->bytes) == 0, "memory is not sealed");
 	h->memory = mmap(NULL, h->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
@@ -386,21 +388,10 @@ static void map_channel(struct fake_host *h, int memory)
 	shm_copy_in(&h->header, h->memory, sizeof(h->header));
 	must(h->header.magic == VGPU_CHANNEL_MAGIC && h->header.total_bytes == h->bytes, "header");
 	h->window = h->memory + h->header.window_offset;
-	shape = (struct spsc_shape){
-		.cons = fake_host_index(h, VGPU_INDEX_REQ_CONS),
-		.event = fake_host_index(h, VGPU_INDEX_REQ_EVENT),
-		.slots = h->memory + h->header.req_offset,
-		.slot_bytes = sizeof(struct vgpu_request),
-		.entries = h->header.req_entries,
-	};
+	index = h->memory + h->header.index_offset;
+	shape = rings_requests(index, h->memory + h->header.req_offset, h->header.req_entries);
 	spsc_consumer_init(&h->req, &shape);
-	shape = (struct spsc_shape){
-		.cons = fake_host_index(h, VGPU_INDEX_RSP_CONS),
-		.event = fake_host_index(h, VGPU_INDEX_RSP_EVENT),
-		.slots = h->memory + h->header.rsp_offset,
-		.slot_bytes = sizeof(struct vgpu_response),
-		.entries = h->header.rsp_entries,
-	};
+	shape = rings_responses(index, h->memory + h->header.rsp_offset, h->header.rsp_entries);
 	spsc_producer_init(&h->rsp, &shape);
 }
 

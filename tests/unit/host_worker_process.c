@@ -197,11 +197,7 @@ static void test_without_polling(void **state)
 
 static void put(const struct vgpu_request *req)
 {
-	int asleep = spsc_produce(&ch.req, req);
-
-	assert_true(asleep >= 0);
-	if (asleep)
-		eventfd_write(ch.to_host, 1);
+	assert_true(local_channel_send(&ch, req) >= 0);
 }
 
 static void test_pipelined(void **state)

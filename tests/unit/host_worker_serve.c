@@ -63,10 +63,8 @@ static bool put(struct vgpu_request req, uint32_t id)
 	int asleep;
 
 	req.id = id;
-	asleep = spsc_produce(&ch.req, &req);
+	asleep = local_channel_send(&ch, &req);
 	assert_true(asleep >= 0);
-	if (asleep)
-		eventfd_write(ch.to_host, 1);
 	return asleep;
 }
 
